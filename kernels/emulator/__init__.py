@@ -16,11 +16,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import itertools
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ from .cublas_numpy import Numpy
 from .faults import Fault, KernelFault, explain
 from .graph import CaptureError, FreedMemory, Graph, capture, current, is_capturing, record
 from .memory import Memory, poisoned
-from .sample import Sample, samples
+from .sample import samples
 
 __all__ = [
     "Array",
@@ -53,6 +52,7 @@ __all__ = [
 ]
 
 _ORDERS = ("forward", "reverse", "random")
+_TOGETHER, _APART = 1, 2  # how blocks are counted
 _CODES = {"bfloat16": "E", "int64": "q", "uint64": "Q"}  # where NumPy's letter is not the runtime's
 
 launched: set[str] = set()  # the expressions of all instantiations that have run
@@ -97,7 +97,7 @@ class _Launch(ctypes.Structure):  # runtime.cpp has it, too
     _fields_ = [("grid", ctypes.c_uint32 * 3), ("block", ctypes.c_uint32 * 3), ("shared_bytes", ctypes.c_uint64),
                 ("args", ctypes.c_void_p), ("buffers", ctypes.c_void_p), ("buffer_count", ctypes.c_int32),
                 ("order", ctypes.c_int32), ("seed", ctypes.c_uint64), ("workers", ctypes.c_int32), ("counted", ctypes.c_int32),
-                ("chosen", ctypes.c_void_p), ("weights", ctypes.c_void_p), ("chosen_count", ctypes.c_uint64)]  # fmt: skip
+                ("chosen", ctypes.c_void_p), ("chosen_count", ctypes.c_uint64)]  # fmt: skip
 
 
 def launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int) -> None:
@@ -127,69 +127,96 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
         _check_argument(instance, i, value, wanted)
     launched.add(instance.expression)
     if counted is None:
-        _run(code, instance, grid, block, args, shared).copy_back()
-        return
-    for sample in itertools.chain(samples(grid) if counted.samples else (), [None]):  # until one can be trusted
-        try:
-            memory = _run(code, instance, grid, block, args, shared, sample)
-        except KernelFault as fault:
-            if sample is None or fault.kind != "hang":
-                raise
-            continue  # blocks that wait for others
-        found = counters.end(code, instance, grid, block, shared, sample)
-        if found.is_trusted:
-            counted.add(found, key)
-            memory.copy_back()
-            return
+        run = _Run(code, instance, grid, block, args, shared)
+        run.blocks()
+    else:
+        found, run = _counted(code, instance, grid, block, args, shared, counted.samples)
+        counted.add(found, key)
+    run.memory.copy_back()
 
 
-def _run(
+def _counted(
     code: Library,
     instance: Instance,
     grid: Sequence[int],
     block: Sequence[int],
     args: Sequence[Any],
     shared: int,
-    sample: Sample | None = None,
-) -> Memory:
-    """Run all blocks, or those of a sample, on copies of the arrays; returns these."""
-    signature = code.signatures[instance.expression]
-    memory = Memory()
-    for i, (value, wanted) in enumerate(zip(args, signature)):
-        if isinstance(value, TensorMap):
-            memory.add(i, value.array, writable=False)
-        elif isinstance(value, np.ndarray):
-            memory.add(i, value, writable=wanted[0] == "*")
-    addresses = memory.lay_out()
-    values = b"".join(_cell(value, addresses.get(i, 0)) for i, value in enumerate(args))
-    cells = (ctypes.c_char * (len(values) + BYTES))()
-    first = -(-ctypes.addressof(cells) // BYTES) * BYTES  # cells are aligned as tensor maps must be
-    ctypes.memmove(first, values, len(values))
-    pointers = (ctypes.c_void_p * len(args))(*range(first, first + len(values), BYTES))
-    is_counted = counters.current() is not None
-    job = _Launch(
-        tuple(grid),
-        tuple(block),
-        shared,
-        ctypes.addressof(pointers),
-        ctypes.addressof(memory.buffers),
-        len(memory.buffers),
-        _ORDERS.index(_order.name),
-        _order.seed,
-        1 if math.prod(grid) == 1 or is_counted else _workers(),
-        is_counted,
-    )
-    if sample is not None:
-        number = len(sample.blocks)
-        lists = [(ctypes.c_uint64 * number)(*them) for them in (sample.blocks, sample.weights)]
-        job.chosen, job.weights = map(ctypes.addressof, lists)
-        job.chosen_count = number
-    if is_counted:
-        counters.begin(code, [b.high - b.low for b in memory.buffers])
-    fault = Fault()
-    if code.run(ctypes.c_void_p(code.entries[instance.expression]), ctypes.byref(job), ctypes.byref(fault)):
-        raise explain(instance, code, fault, args)
-    return memory
+    is_part: bool,
+) -> tuple[counters.Launch, _Run]:
+    """What was counted of all blocks, or of a part of them that can be trusted, and what ran them."""
+    run = _Run(code, instance, grid, block, args, shared)
+    try:
+        for sample in samples(grid) if is_part else ():
+            run.blocks(sample.order)
+            found = counters.end(code, instance, grid, block, shared, sample)
+            if found.is_trusted:
+                return found, run
+    except KernelFault as fault:
+        if fault.kind != "hang":
+            raise
+        run = _Run(code, instance, grid, block, args, shared)  # blocks that wait for others
+    run.blocks()
+    return counters.end(code, instance, grid, block, shared), run
+
+
+class _Run:
+    """A launch on copies of its arrays, of which all blocks may be run, or some, and then others."""
+
+    def __init__(
+        self,
+        code: Library,
+        instance: Instance,
+        grid: Sequence[int],
+        block: Sequence[int],
+        args: Sequence[Any],
+        shared: int,
+    ):
+        self.code, self.instance, self.args = code, instance, args
+        self.memory, self.done = Memory(), set[int]()
+        for i, (value, wanted) in enumerate(zip(args, code.signatures[instance.expression])):
+            if isinstance(value, TensorMap):
+                self.memory.add(i, value.array, writable=False)
+            elif isinstance(value, np.ndarray):
+                self.memory.add(i, value, writable=wanted[0] == "*")
+        addresses = self.memory.lay_out()
+        values = b"".join(_cell(value, addresses.get(i, 0)) for i, value in enumerate(args))
+        self.cells = (ctypes.c_char * (len(values) + BYTES))()
+        first = -(-ctypes.addressof(self.cells) // BYTES) * BYTES  # cells are aligned as tensor maps must be
+        ctypes.memmove(first, values, len(values))
+        self.pointers = (ctypes.c_void_p * len(args))(*range(first, first + len(values), BYTES))
+        self.is_counted = counters.current() is not None
+        buffers = self.memory.buffers
+        self.job = _Launch(
+            tuple(grid),
+            tuple(block),
+            shared,
+            ctypes.addressof(self.pointers),
+            ctypes.addressof(buffers),
+            len(buffers),
+            _ORDERS.index(_order.name),
+            _order.seed,
+            1 if math.prod(grid) == 1 or self.is_counted else _workers(),
+            self.is_counted,
+        )
+        if self.is_counted:
+            counters.begin(code, [b.high - b.low for b in buffers])
+
+    def blocks(self, wanted: Iterable[int] = ()) -> None:
+        """Run those that have not run, of all, or of those wanted, which are counted each by itself.
+
+        Raises KernelFault.
+        """
+        if wanted or self.done:
+            new = [n for n in wanted or range(math.prod(self.job.grid)) if n not in self.done]
+            chosen = (ctypes.c_uint64 * len(new))(*new)
+            self.job.chosen, self.job.chosen_count = ctypes.addressof(chosen), len(new)
+            self.job.counted = _APART if wanted else _TOGETHER
+            self.done.update(new)
+        fault = Fault()
+        entry = ctypes.c_void_p(self.code.entries[self.instance.expression])
+        if self.code.run(entry, ctypes.byref(self.job), ctypes.byref(fault)):
+            raise explain(self.instance, self.code, fault, self.args)
 
 
 def _cell(value: Any, address: int) -> bytes:

@@ -165,7 +165,7 @@ def _part(source: str, *flags: str) -> Path:
     program, version = compiler()
     parts = [
         (HERE / f).read_text(encoding="utf-8")
-        for f in (source, "runtime.h", "counters.h", "events.h", "asynchronous.h")
+        for f in (source, "runtime.h", "counters.h", "coalescing.h", "events.h", "asynchronous.h")
     ]
     command = (*_COMMON, *_RUNTIME, *flags)
     suffix = "so" if "-shared" in flags else "o"

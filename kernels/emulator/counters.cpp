@@ -1,40 +1,46 @@
 // Counters of a profile: what the accesses of a launch ask of a GPU's memory, by place in the code.
 //
 // The threads of a warp run one after the other here, and together on a GPU: accesses at one place are joined to requests by
-// turn, each thread's k-th since the last barrier of its block or warp with the k-th of the others. Of a request,
+// turn, each thread's k-th since the last barrier of its block or warp with the k-th of the others (coalescing.h: what these ask for).
 //
-//     global   the 32-byte sectors and 128-byte lines that it touches, and the fewest sectors that its bytes could fill
-//     shared   32 banks, 4 bytes each: 32 threads of up to 4 bytes make a phase, 16 of 8 bytes, 8 of 16 bytes; a phase takes
-//              as many cycles as the busiest bank has words to give (updates: as there are threads at that bank)
-//
-// Where a block stands for others, all that it asks for is counted so many times; so are bytes that no block before it touched, though
-// a buffer has no more than there are. What a block keeps busy is summed up by itself: for how much blocks differ.
+// What each block of a sample asks for is kept by itself, and how many blocks it stands for is said at the end: more blocks may run
+// then, of which all that ran before are a part. Bytes that no block before it touched are counted as often as all else that it
+// does, though a buffer has no more than there are. What a block keeps busy is summed up, too: for how much blocks differ.
 //
 // A launch is counted by one worker, so nothing here is locked.
 #include "counters.h"
 
+#include "coalescing.h"
+
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace {
 
-constexpr uint64_t SECTOR = 32, LINE = 128, BANKS = 32, WORD = 4;
 enum Space : int32_t { GLOBAL, SHARED, CODE, TENSOR };
-enum How : int { READ, WRITE, UPDATE };
 
 struct Site {
     uint64_t pc;
     const char* file;
     int32_t line, space, how, bytes;  // bytes: of the widest access
-    uint64_t requests, threads, requested;
-    uint64_t sectors, ideal, lines;   // global
-    uint64_t phases, cycles, worst;   // shared; worst: cycles of a phase
+    Sums sums;                        // once all have been told how many blocks they stand for
+    uint64_t worst;                   // cycles of a phase of shared memory
 };
 
 struct Totals {
     uint64_t read, written;                  // bytes of the buffers, each counted once
     uint64_t sectors_read, sectors_written;  // and their sectors
+};
+
+struct Block {  // or several that stand for nobody else
+    std::vector<Sums> of;        // each site
+    std::vector<Totals> totals;  // of each buffer
+    double cost;                 // about the cycles of a multiprocessor
 };
 
 struct Key {
@@ -45,119 +51,127 @@ struct Key {
 };
 struct Hash {
     size_t operator()(const Key& k) const {
-        return (k.pc ^ reinterpret_cast<uint64_t>(k.file) * 31 ^ uint64_t(k.line) << 32 ^ uint64_t(k.kind)) * 0x9e3779b97f4a7c15u;
+        const uint64_t mixed = (k.pc ^ reinterpret_cast<uint64_t>(k.file) * 31 ^ uint64_t(k.line) << 32 ^ uint64_t(k.kind)) * 0x9e3779b97f4a7c15u;
+        return mixed >> 32 ^ mixed;
     }
 };
 
-struct Request {
-    uint64_t address[32];
-    uint8_t bytes[32];  // 0: this lane takes no part
-};
 struct Pending {  // of a warp at one site, since the last barrier
-    uint32_t turns[32];
-    std::vector<Request> requests;
+    uint32_t turns[32] = {};
+    bool is_open = false;
+    size_t count = 0;               // of the requests that are in use
+    std::vector<Request> requests;  // those that are not keep their memory
+};
+struct Warp {
+    std::vector<Pending> at;  // each site
+    std::vector<size_t> open;
 };
 struct Window {  // a vector access, of which the compiler may have made several
     uint64_t address, bytes;
     int how;  // -1 before the first of them
     bool holds(uint64_t p, int access) const { return p - address < bytes && (how < 0 || how == access); }
 };
+struct Free {
+    void operator()(void* p) const { std::free(p); }
+};
+struct Marks {  // of each byte of a buffer, or of each sector: 1 read, 2 written. What nobody touches takes no memory
+    std::unique_ptr<uint8_t, Free> of;
+    uint64_t count;
+    explicit Marks(uint64_t n) : of(static_cast<uint8_t*>(std::calloc(n + 1, 1))), count(n) {
+        if (!of) std::abort();
+    }
+};
 
-std::unordered_map<Key, size_t, Hash> index;
+constexpr size_t LATELY = 1024;
+std::pair<Key, size_t> lately[LATELY];  // sites that were asked for, by their hash
+std::unordered_map<Key, size_t, Hash> known_sites;
 std::vector<Site> sites;
-std::vector<std::unordered_map<size_t, Pending>> warps;
+std::vector<Warp> warps;
 std::vector<Window> windows;
-std::vector<std::vector<uint8_t>> touched;  // for each byte of each buffer, 1 read, 2 written
-std::vector<std::vector<uint8_t>> touched_sectors;
-std::vector<Totals> totals;  // of each buffer
-uint64_t weight = 1;         // of the block at hand
-std::vector<double> costs;   // of each block, about the cycles of a multiprocessor
-constexpr double CODE_CYCLES = 1, SECTORS = 2, OPERATIONS = 4096;  // of a basic block, of some four instructions; what a cycle moves or does
+std::vector<Marks> touched, touched_sectors;  // of each buffer
+std::vector<Block> blocks;
+std::vector<Sums> sums;  // of the block at hand, by site
+std::vector<Totals> totals;
+std::vector<double> costs;  // of each of `blocks`
+double cost = 0;
+constexpr double CODE_CYCLES = 1, OPERATIONS = 4096;  // of a basic block, of some four instructions; what a cycle does
 
 extern "C" char __ehdr_start[] __attribute__((weak, visibility("hidden")));
 
+size_t site_of(const Key& key) {
+    auto& [last, site] = lately[Hash{}(key) % LATELY];
+    if (last == key) return site;
+    const auto found = known_sites.emplace(key, sites.size());
+    if (found.second) {
+        const uint64_t pc = key.pc ? key.pc - reinterpret_cast<uint64_t>(__ehdr_start) : 0;  // in the library
+        sites.push_back({pc, key.file, key.line, key.kind / 4, key.kind % 4, 0, {}, 0});
+        sums.resize(sites.size());
+    }
+    last = key;
+    return site = found.first->second;
+}
+
 Pending& pending(int thread, Space space, int how, Where at, size_t& site) {
-    const Key key{reinterpret_cast<uint64_t>(at.pc), at.file, at.line, space * 4 + how};
-    const auto found = index.emplace(key, sites.size());
-    const uint64_t pc = at.pc ? key.pc - reinterpret_cast<uint64_t>(__ehdr_start) : 0;  // in the library
-    if (found.second) sites.push_back({pc, at.file, at.line, space, how});
-    site = found.first->second;
-    const size_t warp = thread / 32;
-    if (warps.size() <= warp) warps.resize(warp + 1);
-    return warps[warp][site];
+    site = site_of({reinterpret_cast<uint64_t>(at.pc), at.file, at.line, space * 4 + how});
+    const size_t number = thread / 32;
+    if (warps.size() <= number) warps.resize(number + 1);
+    Warp& warp = warps[number];
+    if (warp.at.size() <= site) warp.at.resize(sites.size());
+    Pending& p = warp.at[site];
+    if (!p.is_open) warp.open.push_back(site);
+    p.is_open = true;
+    return p;
 }
 
-template <typename Of> size_t distinct(const Request& r, uint64_t unit, Of of) {
-    std::vector<uint64_t> units;
-    for (int lane = 0; lane < 32; ++lane)
-        if (r.bytes[lane])
-            for (uint64_t u = r.address[lane] / unit; u <= (r.address[lane] + r.bytes[lane] - 1) / unit; ++u) units.push_back(u);
-    std::sort(units.begin(), units.end());
-    units.erase(std::unique(units.begin(), units.end()), units.end());
-    of(units);
-    return units.size();
-}
-size_t distinct(const Request& r, uint64_t unit) {
-    return distinct(r, unit, [](const std::vector<uint64_t>&) {});
-}
-
-void close_global(Site& s, const Request& r) {
-    const size_t sectors = distinct(r, SECTOR);
-    s.sectors += weight * sectors;
-    s.lines += weight * distinct(r, LINE);
-    s.ideal += weight * ((distinct(r, 1) + SECTOR - 1) / SECTOR);
-    costs.back() += static_cast<double>(sectors) / SECTORS;
-}
-
-void close_shared(Site& s, const Request& r) {
-    const size_t widest = *std::max_element(r.bytes, r.bytes + 32);
-    const int lanes = widest <= WORD ? 32 : static_cast<int>(BANKS * WORD / widest);
-    for (int first = 0; first < 32; first += lanes) {
-        Request phase{};
-        std::copy(r.address + first, r.address + first + lanes, phase.address);
-        std::copy(r.bytes + first, r.bytes + first + lanes, phase.bytes);
-        uint64_t busy[BANKS] = {};
-        if (s.how == UPDATE)
-            for (int lane = 0; lane < lanes; ++lane) busy[phase.address[lane] / WORD % BANKS] += phase.bytes[lane] != 0;
-        else
-            distinct(phase, WORD, [&](const std::vector<uint64_t>& words) {
-                for (const uint64_t word : words) ++busy[word % BANKS];
-            });
-        const uint64_t cycles = *std::max_element(busy, busy + BANKS);
-        s.phases += weight * (cycles != 0);
-        s.cycles += weight * cycles;
-        costs.back() += static_cast<double>(cycles);
-        s.worst = std::max(s.worst, cycles);
-    }
-}
-
-void close(Site& s, Pending& p) {
-    if (s.space == CODE) {
+void close(size_t number, Pending& p) {
+    Site& site = sites[number];
+    Sums& s = sums[number];
+    if (site.space == CODE) {
         const uint32_t turns = *std::max_element(p.turns, p.turns + 32);
-        s.requests += weight * turns;
-        costs.back() += CODE_CYCLES * turns;
+        s.requests += turns;
+        cost += CODE_CYCLES * turns;
     }
-    s.requests += weight * p.requests.size();
-    for (const Request& r : p.requests) s.space == GLOBAL ? close_global(s, r) : close_shared(s, r);
+    s.requests += p.count;
+    for (size_t i = 0; i < p.count; ++i) cost += site.space == GLOBAL ? close_global(s, p.requests[i]) : close_shared(s, p.requests[i], site.how == UPDATE, site.worst);
+    std::fill_n(p.turns, 32, 0);
+    p.count = 0;
+    p.is_open = false;
+}
+
+bool are_all(const uint8_t* marks, size_t n, uint8_t mark) {
+    uint8_t all = mark;
+    for (; n >= 4; n -= 4, marks += 4) {
+        uint32_t four;
+        std::memcpy(&four, marks, 4);
+        if ((four & mark * 0x1010101u) != mark * 0x1010101u) return false;
+    }
+    while (n--) all &= *marks++;
+    return all == mark;
 }
 
 void touch(int buffer, uint64_t offset, size_t bytes, int how) {
-    const auto mark = [how](uint8_t& marks, uint64_t& read, uint64_t& written) {
-        const int added = (how == READ ? 1 : how == WRITE ? 2 : 3) & ~marks;
+    const uint8_t mark = how == READ ? 1 : how == WRITE ? 2 : 3;
+    uint8_t *of_bytes = touched[buffer].of.get(), *of_sectors = touched_sectors[buffer].of.get();
+    if (are_all(of_bytes + offset, bytes, mark)) return;  // so are their sectors
+    const auto add = [mark](uint8_t& marks, uint64_t& read, uint64_t& written) {
+        const int added = mark & ~marks;
         marks |= added;
-        read += weight * (added & 1);
-        written += weight * (added >> 1);
+        read += added & 1;
+        written += added >> 1;
     };
     Totals& t = totals[buffer];
-    for (uint64_t i = offset; i < offset + bytes; ++i) mark(touched[buffer][i], t.read, t.written);
-    for (uint64_t i = offset / SECTOR; i * SECTOR < offset + bytes; ++i) mark(touched_sectors[buffer][i], t.sectors_read, t.sectors_written);
+    for (uint64_t i = offset; i < offset + bytes; ++i) add(of_bytes[i], t.read, t.written);
+    for (uint64_t i = offset / SECTOR; i * SECTOR < offset + bytes; ++i) add(of_sectors[i], t.sectors_read, t.sectors_written);
 }
 
 }  // namespace
 
-void count_begin(uint64_t of) {
-    weight = of;
-    costs.push_back(0);
+void count_end() {
+    const size_t buffers = totals.size();
+    blocks.push_back({std::move(sums), std::move(totals), cost});
+    sums.assign(sites.size(), Sums{});
+    totals.assign(buffers, Totals{});
+    cost = 0;
 }
 
 void count_access(int thread, uint64_t address, size_t bytes, int how, int buffer, uint64_t offset, bool aligned, Where at) {
@@ -178,13 +192,15 @@ void count_access(int thread, uint64_t address, size_t bytes, int how, int buffe
         size_t site;
         Pending& p = pending(thread, buffer < 0 ? SHARED : GLOBAL, how, at, site);
         const uint32_t turn = p.turns[thread % 32]++;
-        if (p.requests.size() <= turn) p.requests.resize(turn + 1);
+        if (turn == p.count) {  // the first of its warp
+            if (p.requests.size() == turn) p.requests.emplace_back();
+            std::fill_n(p.requests[p.count++].bytes, 32, 0);
+        }
         p.requests[turn].address[thread % 32] = base + done;
         p.requests[turn].bytes[thread % 32] = static_cast<uint8_t>(piece);
-        Site& s = sites[site];
-        s.bytes = std::max<int32_t>(s.bytes, static_cast<int32_t>(piece));
-        s.threads += weight;
-        s.requested += weight * piece;
+        sites[site].bytes = std::max<int32_t>(sites[site].bytes, static_cast<int32_t>(piece));
+        ++sums[site].threads;
+        sums[site].requested += piece;
         done += piece;
     }
 }
@@ -197,43 +213,59 @@ void count_vector(int thread, uint64_t address, size_t bytes) {
 void count_block(int thread, const void* pc) {
     size_t site;
     ++pending(thread, CODE, READ, {pc, nullptr, 0}, site).turns[thread % 32];
-    sites[site].threads += weight;
 }
 
 void count_tensor(int thread, int operations, Where at) {
     size_t site;
     pending(thread, TENSOR, UPDATE, at, site);
-    sites[site].requests += weight;
-    sites[site].requested += weight * operations;
-    costs.back() += operations / OPERATIONS;
+    ++sums[site].requests;
+    sums[site].requested += operations;
+    cost += operations / OPERATIONS;
 }
 
 void count_sync(int first, int last) {
     for (size_t warp = first / 32; warp < std::min<size_t>((last + 31) / 32, warps.size()); ++warp) {
-        for (auto& [site, p] : warps[warp]) close(sites[site], p);
-        warps[warp].clear();
+        for (const size_t site : warps[warp].open) close(site, warps[warp].at[site]);
+        warps[warp].open.clear();
     }
     for (size_t t = first; t < std::min<size_t>(last, windows.size()); ++t) windows[t] = {};
 }
 
-// --- what Python calls: before a launch, and after it ------------------------------------------------------------------
+// --- what Python calls: before the first blocks of a launch, and after some of them --------------------------------------
 extern "C" void emulator_count(const uint64_t* bytes, int buffers) {
-    index.clear(), sites.clear(), warps.clear(), windows.clear(), touched.clear(), touched_sectors.clear(), costs.clear();
+    known_sites.clear(), sites.clear(), warps.clear(), windows.clear(), touched.clear(), touched_sectors.clear();
+    blocks.clear(), sums.clear(), costs.clear();
+    std::fill_n(lately, LATELY, std::pair<Key, size_t>{});
     totals.assign(buffers, Totals{});
+    cost = 0;
     for (int i = 0; i < buffers; ++i) {
         touched.emplace_back(bytes[i]);
         touched_sectors.emplace_back((bytes[i] + SECTOR - 1) / SECTOR);
     }
 }
 
-extern "C" size_t emulator_counted(const Site** first, Totals* of_all, const double** of_blocks) {
+// `weights`: for how many each of the blocks stands that ran first; what ran after them, for itself.
+extern "C" size_t emulator_counted(const uint64_t* weights, size_t count, const Site** first, Totals* of_all, const double** of_blocks) {
+    std::vector<Totals> of_buffers(touched.size());
+    for (Site& site : sites) site.sums = {};
+    costs.clear();
+    for (size_t i = 0; i < blocks.size(); ++i) {
+        const uint64_t weight = i < count ? weights[i] : 1;
+        for (size_t k = 0; k < blocks[i].of.size(); ++k) sites[k].sums.add(blocks[i].of[k], weight);
+        for (size_t k = 0; k < of_buffers.size(); ++k) {
+            const Totals& t = blocks[i].totals[k];
+            of_buffers[k].read += weight * t.read, of_buffers[k].written += weight * t.written;
+            of_buffers[k].sectors_read += weight * t.sectors_read, of_buffers[k].sectors_written += weight * t.sectors_written;
+        }
+        costs.push_back(blocks[i].cost);
+    }
     *of_all = {};
-    for (size_t i = 0; i < totals.size(); ++i) {
-        const uint64_t bytes = touched[i].size(), sectors = touched_sectors[i].size();
-        of_all->read += std::min(bytes, totals[i].read);
-        of_all->written += std::min(bytes, totals[i].written);
-        of_all->sectors_read += std::min(sectors, totals[i].sectors_read);
-        of_all->sectors_written += std::min(sectors, totals[i].sectors_written);
+    for (size_t i = 0; i < of_buffers.size(); ++i) {
+        const uint64_t bytes = touched[i].count, sectors = touched_sectors[i].count;
+        of_all->read += std::min(bytes, of_buffers[i].read);
+        of_all->written += std::min(bytes, of_buffers[i].written);
+        of_all->sectors_read += std::min(sectors, of_buffers[i].sectors_read);
+        of_all->sectors_written += std::min(sectors, of_buffers[i].sectors_written);
     }
     *first = sites.data();
     *of_blocks = costs.data();

@@ -9,7 +9,7 @@ struct Where {  // in the code: a return address, or what the caller says of its
     int line;
 };
 
-void count_begin(uint64_t weight);  // a block, which stands for so many
+void count_end();  // of a block that may stand for others; or of several that do not
 // One access of a thread. `how`: 0 read, 1 write, 2 update; `buffer`: of the launch, -1 for shared memory. `offset`: in that
 // buffer, or in the block's shared memory. `aligned`: in one instruction.
 void count_access(int thread, uint64_t address, std::size_t bytes, int how, int buffer, uint64_t offset, bool aligned, Where at);

@@ -211,7 +211,12 @@ def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int, s
     first, totals, costs = ctypes.POINTER(_Site)(), _Totals(), ctypes.POINTER(ctypes.c_double)()
     count = code.handle.emulator_counted
     count.restype = ctypes.c_size_t
-    sites = first[: count(ctypes.byref(first), ctypes.byref(totals), ctypes.byref(costs))]
+    order = sample.order if sample else ()
+    weight_of = dict(zip(sample.blocks, sample.weights)) if sample else {}
+    number = len(order)
+    weights = (ctypes.c_uint64 * number)(*(weight_of[block] for block in order))
+    length = ctypes.c_size_t(number)
+    sites = first[: count(weights, length, ctypes.byref(first), ctypes.byref(totals), ctypes.byref(costs))]
     starts, there = code_of(code.path) if counts_code(current()) else (frozenset(), frozenset())
     counts, trips = _by_line(code, sites, starts)
     sums = {field[0]: getattr(totals, field[0]) for field in _Totals._fields_}
@@ -219,8 +224,8 @@ def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int, s
     launch = Launch(instance, tuple(grid), tuple(block), shared, counts, trips, never, **sums)
     if sample is None:
         return launch
-    number = len(sample.blocks)
-    return dataclasses.replace(launch, sampled=number, error=sample.error(costs[:number]))
+    cost_of = dict(zip(order, costs[:number]))
+    return dataclasses.replace(launch, sampled=number, error=sample.error([cost_of[block] for block in sample.blocks]))
 
 
 def _by_line(code: Library, sites: Sequence[Any], begins: Iterable[int]) -> tuple[tuple[Counts, ...], dict[Place, int]]:

@@ -69,8 +69,8 @@ struct Launch {
     Buffer* buffers;
     int32_t buffer_count, order;  // 0 forward, 1 reverse, 2 random
     uint64_t seed;
-    int32_t workers, counted;  // counted: counters.cpp hears of it
-    const uint64_t *chosen, *weights;  // the blocks that are run, in this order, and for how many each is counted; null: all
+    int32_t workers, counted;  // counted: counters.cpp hears of it; 2: of each block by itself
+    const uint64_t* chosen;    // the blocks that are run, in this order; null: all
     uint64_t chosen_count;
 };
 
@@ -192,7 +192,7 @@ void give_memory(std::unique_ptr<Memory> m) {
 struct Warp {
     void* operands[32];
     const Thread* first;  // of those that wait
-    int arrived;
+    int arrived, at_barrier;
     uint64_t synced;  // the clock of the last __syncwarp
 };
 
@@ -587,6 +587,7 @@ void release(Worker* w) {
     w->votes = w->waiting = 0;
     w->barrier = ++w->clock;
     if (w->counted) count_sync(0, w->count);
+    for (Warp& warp : w->warps) warp.at_barrier = 0;
     for (Thread& t : w->threads) t.state = READY;
 }
 
@@ -694,9 +695,10 @@ void run_blocks(Worker* w, const std::vector<uint64_t>& blocks, std::atomic<size
     worker = w;
     prepare(w);
     for (size_t i; (i = next.fetch_add(1)) < blocks.size() && !w->stop->load();) {
-        if (w->counted) count_begin(w->launch->weights ? w->launch->weights[i] : 1);
         run_block(w, blocks[i]);
+        if (w->launch->counted == 2) count_end();
     }
+    if (w->launch->counted == 1) count_end();
     worker = nullptr;
     w->events.reset();
     w->threads.swap(w->memory->threads);
@@ -750,6 +752,9 @@ int emulator_barrier_count(int predicate, const char* file, int line) {
         release(w);
         return w->verdict;
     }
+    const int first = t->id / 32 * 32, last = std::min(first + 32, w->count);
+    // A warp that has all come is counted at once: while what its threads asked for is in cache.
+    if (++w->warps[t->id / 32].at_barrier == last - first && w->counted) count_sync(first, last);
     t->state = AT_BARRIER;
     yield(w);
     return w->verdict;

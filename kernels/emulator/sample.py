@@ -25,10 +25,20 @@ Cell = Sequence[tuple[int, int]]  # from, to of each axis
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """`blocks` by number, the first and the last at the ends and neighbours side by side; `weights`: for how many each stands."""
+    """`blocks` by number, the first and the last at the ends and neighbours side by side; `weights`: for how many each stands.
+
+    `known`: those that a smaller sample has, in the order that they are run in.
+    """
 
     blocks: tuple[int, ...]
     weights: tuple[int, ...]
+    known: tuple[int, ...] = ()
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """In which blocks are run: first those of smaller samples, so that no larger one runs them again."""
+        seen = set(self.known)
+        return *self.known, *(block for block in self.blocks if block not in seen)
 
     @staticmethod
     def of(grid: Sequence[int], cells: int, known: Sequence[int] = ()) -> Sample:
@@ -48,7 +58,8 @@ class Sample:
                 chosen = [at] if at not in ends else []
             found += [(at, (others + i) // len(chosen)) for i, at in enumerate(chosen)]
         found.append((ends[1], 1))
-        return Sample(tuple(_number(at, grid) for at, _ in found), tuple(weight for _, weight in found))
+        blocks = tuple(_number(at, grid) for at, _ in found)
+        return Sample(blocks, tuple(weight for _, weight in found), tuple(known))
 
     def error(self, costs: Sequence[float]) -> float:
         """The standard error of the sum of all blocks' costs, as a share, by what these cost: neighbours differ by chance.
@@ -67,7 +78,7 @@ def samples(grid: Sequence[int]) -> Iterator[Sample]:
     """Larger and larger ones, each of less than all blocks."""
     cells, sample = SAMPLE, Sample((), ())
     while cells + 2 < math.prod(grid):
-        sample = Sample.of(grid, cells, sample.blocks)
+        sample = Sample.of(grid, cells, sample.order)
         yield sample
         cells *= _MORE
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import weft
-from weft.kernels.emulator import counters
+from weft.kernels import emulator
+from weft.kernels.emulator import counters, counts
 from weft.kernels.emulator.sample import SAMPLE, TRUSTED, Sample, samples
 from weft.kernels.toolchain import launch
 
 GRIDS = Path(__file__).parents[1] / "grids.cu"
-NAMES = ("one_does_all", "causal", "causal_by_remainder", "last_adds_up", "in_order")
+NAMES = ("one_does_all", "causal", "causal_by_remainder", "last_adds_up", "in_order", "counts_blocks")
 KERNELS = {name: launch.Kernel(GRIDS, name) for name in NAMES}
 
 
@@ -83,6 +84,9 @@ class TestSample:
         assert 1024 < len(most.blocks) < 1100
         assert set(few.blocks) < set(more.blocks) < set(most.blocks)
         assert {sum(each.weights) for each in (few, more, most)} == {2000}
+        assert more.order[: len(few.blocks)] == few.order == few.blocks
+        assert most.order[: len(more.blocks)] == more.order
+        assert sorted(most.order) == sorted(most.blocks)
         assert list(samples((66, 1, 1))) == []
 
 
@@ -141,6 +145,26 @@ class TestLaunches:
         assert found.error <= TRUSTED
         assert asked(found) == pytest.approx(136 * 128, rel=2 * TRUSTED)
         assert f"(by 258 blocks for all, ± {found.error:.1%})" in str(found)
+
+    @pytest.mark.parametrize(("steps", "sampled"), [((1,), 258), ((0, 1), 258), ((), 0), ((0,), 0), ((0, 1), 0)])
+    def test_one_that_grew_is_the_one_made_in_one_piece(self, steps, sampled, monkeypatch):
+        """Of a larger sample only the blocks that the smaller one has not run are run, of all blocks what is left."""
+        every = list(samples((2048, 1, 1)))
+        monkeypatch.setattr(emulator, "samples", lambda grid: [every[step] for step in steps])
+        monkeypatch.setattr(counts.Launch, "is_trusted", property(lambda self: self.sampled in (0, sampled)))
+        y = np.zeros(2048 * 32, np.float32)
+        come = np.zeros(1, np.int32)
+        with counters.sampling() as launches:
+            KERNELS["causal_by_remainder"](2048, 32, np.ones(512, np.float32), y, np.int32(16))
+            KERNELS["counts_blocks"](2048, 32, np.ones(24 * 2048 + 8, np.float32), come)
+        assert come[0] == (sampled or 2048)
+        with monkeypatch.context() as context:
+            context.setattr(emulator, "samples", lambda grid: [every[1]] if sampled else [])
+            with counters.sampling() as again:
+                KERNELS["causal_by_remainder"](2048, 32, np.ones(512, np.float32), y, np.int32(16))
+                KERNELS["counts_blocks"](2048, 32, np.ones(24 * 2048 + 8, np.float32), come)
+        assert launches == again
+        assert [launch.sampled for launch in launches] == [sampled] * 2
 
     def test_the_last_to_come(self):
         """Only where all blocks come does one find itself the last: 200 · 32 updates by 32 lanes, beside two of each block."""
