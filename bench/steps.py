@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from ..backend.device.options import did_you_mean
 from ..kernels.toolchain.machine_code import MACHINES
-from ..training.cli.step_profile import DTYPES, predict
+from ..training.cli.progress import Progress
+from ..training.cli.step_profile import DTYPES, Step
 
 __all__ = ["MODELS", "RECORD", "TABLE", "Model", "main", "record", "table"]
 
@@ -57,17 +58,17 @@ Record = dict[str, dict[str, list[dict[str, Any]]]]  # by model and precision, t
 
 def record(names: Sequence[str]) -> Record:
     """The parts of a step of these models in each precision, the longest first."""
-    machine = MACHINES["H200"]
-    return {
-        name: {
-            dtype: [
-                dataclasses.asdict(part)
-                for part in predict(m.name, m.input_shape, m.classes, m.batch, machine, dtype, m.sizes)
-            ]
-            for dtype in DTYPES
-        }
-        for name, m in ((name, MODELS[name]) for name in names)
-    }
+    found: Record = {}
+    for name in names:
+        m = MODELS[name]
+        with Progress(name, 1) as progress:
+            tell = lambda doing, steps, progress=progress: progress.advance(doing, steps=steps)
+            step = Step(m.name, m.input_shape, m.classes, MACHINES["H200"], m.sizes, tell)
+            step.prepare(DTYPES, progress.expect)
+            found[name] = {
+                dtype: [dataclasses.asdict(part) for part in step.predict(m.batch, dtype)] for dtype in DTYPES
+            }
+    return found
 
 
 def table(found: Record) -> str:

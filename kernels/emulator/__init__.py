@@ -97,7 +97,7 @@ class _Launch(ctypes.Structure):  # runtime.cpp has it, too
     _fields_ = [("grid", ctypes.c_uint32 * 3), ("block", ctypes.c_uint32 * 3), ("shared_bytes", ctypes.c_uint64),
                 ("args", ctypes.c_void_p), ("buffers", ctypes.c_void_p), ("buffer_count", ctypes.c_int32),
                 ("order", ctypes.c_int32), ("seed", ctypes.c_uint64), ("workers", ctypes.c_int32), ("counted", ctypes.c_int32),
-                ("chosen", ctypes.c_void_p), ("chosen_count", ctypes.c_uint64)]  # fmt: skip
+                ("unordered", ctypes.c_int32), ("chosen", ctypes.c_void_p), ("chosen_count", ctypes.c_uint64)]  # fmt: skip
 
 
 def launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int) -> None:
@@ -147,7 +147,7 @@ def _counted(
     """What was counted of all blocks, or of a part of them that can be trusted, and what ran them."""
     run = _Run(code, instance, grid, block, args, shared)
     try:
-        for sample in samples(grid) if is_part else ():
+        for sample in samples(grid, run.costs) if is_part else ():
             run.blocks(sample.order)
             found = counters.end(code, instance, grid, block, shared, sample)
             if found.is_trusted:
@@ -173,7 +173,7 @@ class _Run:
         shared: int,
     ):
         self.code, self.instance, self.args = code, instance, args
-        self.memory, self.done = Memory(), set[int]()
+        self.memory, self.done = Memory(), dict[int, None]()
         for i, (value, wanted) in enumerate(zip(args, code.signatures[instance.expression])):
             if isinstance(value, TensorMap):
                 self.memory.add(i, value.array, writable=False)
@@ -185,7 +185,8 @@ class _Run:
         first = -(-ctypes.addressof(self.cells) // BYTES) * BYTES  # cells are aligned as tensor maps must be
         ctypes.memmove(first, values, len(values))
         self.pointers = (ctypes.c_void_p * len(args))(*range(first, first + len(values), BYTES))
-        self.is_counted = counters.current() is not None
+        counted = counters.current()
+        self.is_counted = counted is not None
         buffers = self.memory.buffers
         self.job = _Launch(
             tuple(grid),
@@ -198,6 +199,7 @@ class _Run:
             _order.seed,
             1 if math.prod(grid) == 1 or self.is_counted else _workers(),
             self.is_counted,
+            counted is not None and counted.samples,
         )
         if self.is_counted:
             counters.begin(code, [b.high - b.low for b in buffers])
@@ -209,14 +211,22 @@ class _Run:
         """
         if wanted or self.done:
             new = [n for n in wanted or range(math.prod(self.job.grid)) if n not in self.done]
+            if not new:
+                return
             chosen = (ctypes.c_uint64 * len(new))(*new)
             self.job.chosen, self.job.chosen_count = ctypes.addressof(chosen), len(new)
             self.job.counted = _APART if wanted else _TOGETHER
-            self.done.update(new)
+            self.done |= dict.fromkeys(new)
         fault = Fault()
         entry = ctypes.c_void_p(self.code.entries[self.instance.expression])
         if self.code.run(entry, ctypes.byref(self.job), ctypes.byref(fault)):
             raise explain(self.instance, self.code, fault, self.args)
+
+    def costs(self, wanted: Sequence[int]) -> dict[int, float]:
+        """Run these, but for those that have run; what each that has run costs."""
+        if wanted:
+            self.blocks(wanted)
+        return dict(zip(self.done, counters.costs(self.code, len(self.done))))
 
 
 def _cell(value: Any, address: int) -> bytes:

@@ -220,6 +220,18 @@ def places(path: Path, offsets: Sequence[int]) -> dict[int, list[Place]]:
 
     EmulatorError where nothing can tell.
     """
+    known = _known_places(path)
+    if missing := [offset for offset in dict.fromkeys(offsets) if offset not in known]:
+        known |= {offset: [] for offset in missing} | _places(path, missing)
+    return known
+
+
+@functools.cache
+def _known_places(path: Path) -> dict[int, list[Place]]:
+    return {}
+
+
+def _places(path: Path, offsets: Sequence[int]) -> dict[int, list[Place]]:
     tool = shutil.which("addr2line") or shutil.which("llvm-addr2line")
     if not tool:
         raise EmulatorError("to find source lines needs addr2line: install binutils")

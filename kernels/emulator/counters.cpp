@@ -44,14 +44,13 @@ struct Block {  // or several that stand for nobody else
 };
 
 struct Key {
-    uint64_t pc;
-    const char* file;
-    int line, kind;
-    bool operator==(const Key& k) const { return pc == k.pc && file == k.file && line == k.line && kind == k.kind; }
+    uint64_t at;    // the address of the code, or of the name of the file
+    uint64_t what;  // line: 32 bits, space, how. One number: to compare two that were just put together takes longer
+    bool operator==(const Key& k) const { return at == k.at && what == k.what; }
 };
 struct Hash {
     size_t operator()(const Key& k) const {
-        const uint64_t mixed = (k.pc ^ reinterpret_cast<uint64_t>(k.file) * 31 ^ uint64_t(k.line) << 32 ^ uint64_t(k.kind)) * 0x9e3779b97f4a7c15u;
+        const uint64_t mixed = (k.at ^ k.what << 20) * 0x9e3779b97f4a7c15u;
         return mixed >> 32 ^ mixed;
     }
 };
@@ -86,7 +85,7 @@ constexpr size_t LATELY = 1024;
 std::pair<Key, size_t> lately[LATELY];  // sites that were asked for, by their hash
 std::unordered_map<Key, size_t, Hash> known_sites;
 std::vector<Site> sites;
-std::vector<Warp> warps;
+std::vector<Warp> warps;  // as many as a block may have
 std::vector<Window> windows;
 std::vector<Marks> touched, touched_sectors;  // of each buffer
 std::vector<Block> blocks;
@@ -98,25 +97,24 @@ constexpr double CODE_CYCLES = 1, OPERATIONS = 4096;  // of a basic block, of so
 
 extern "C" char __ehdr_start[] __attribute__((weak, visibility("hidden")));
 
-size_t site_of(const Key& key) {
-    auto& [last, site] = lately[Hash{}(key) % LATELY];
-    if (last == key) return site;
+// One that is not, or no longer, among the sites that were asked for lately. Apart, as others should not pay for it.
+__attribute__((noinline, cold)) size_t seldom(const Key& key, Where at, Space space, int how) {
     const auto found = known_sites.emplace(key, sites.size());
     if (found.second) {
-        const uint64_t pc = key.pc ? key.pc - reinterpret_cast<uint64_t>(__ehdr_start) : 0;  // in the library
-        sites.push_back({pc, key.file, key.line, key.kind / 4, key.kind % 4, 0, {}, 0});
+        const uint64_t pc = at.pc ? reinterpret_cast<uint64_t>(at.pc) - reinterpret_cast<uint64_t>(__ehdr_start) : 0;  // in the library
+        sites.push_back({pc, at.file, at.line, space, how, 0, {}, 0});
         sums.resize(sites.size());
+        for (Warp& warp : warps) warp.at.resize(sites.size());
     }
-    last = key;
-    return site = found.first->second;
+    lately[Hash{}(key) % LATELY] = {key, found.first->second};
+    return found.first->second;
 }
 
-Pending& pending(int thread, Space space, int how, Where at, size_t& site) {
-    site = site_of({reinterpret_cast<uint64_t>(at.pc), at.file, at.line, space * 4 + how});
-    const size_t number = thread / 32;
-    if (warps.size() <= number) warps.resize(number + 1);
-    Warp& warp = warps[number];
-    if (warp.at.size() <= site) warp.at.resize(sites.size());
+inline Pending& pending(int thread, Space space, int how, const Where& at, size_t& site) {
+    const Key key{reinterpret_cast<uint64_t>(at.pc ? at.pc : at.file), uint64_t(at.line) << 32 | space << 2 | how};
+    const auto& [last, known] = lately[Hash{}(key) % LATELY];
+    site = last == key ? known : seldom(key, at, space, how);
+    Warp& warp = warps[thread / 32];
     Pending& p = warp.at[site];
     if (!p.is_open) warp.open.push_back(site);
     p.is_open = true;
@@ -224,7 +222,7 @@ void count_tensor(int thread, int operations, Where at) {
 }
 
 void count_sync(int first, int last) {
-    for (size_t warp = first / 32; warp < std::min<size_t>((last + 31) / 32, warps.size()); ++warp) {
+    for (int warp = first / 32; warp < (last + 31) / 32; ++warp) {
         for (const size_t site : warps[warp].open) close(site, warps[warp].at[site]);
         warps[warp].open.clear();
     }
@@ -236,6 +234,7 @@ extern "C" void emulator_count(const uint64_t* bytes, int buffers) {
     known_sites.clear(), sites.clear(), warps.clear(), windows.clear(), touched.clear(), touched_sectors.clear();
     blocks.clear(), sums.clear(), costs.clear();
     std::fill_n(lately, LATELY, std::pair<Key, size_t>{});
+    warps.resize(32);
     totals.assign(buffers, Totals{});
     cost = 0;
     for (int i = 0; i < buffers; ++i) {

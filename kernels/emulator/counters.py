@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Counted:
     """What has been launched, in order, or is only listed.
 
     `samples`: of large grids some blocks are run, and of launches that are alike the first. `only`: where given, no other
-    instantiation is run. `code`: whether trips are counted, which takes a library of its own.
+    instantiation is run. `code`: whether trips are counted, which takes a library of its own. `tell` is called with each launch.
     """
 
     samples: bool = False
@@ -63,6 +63,7 @@ class Counted:
     launches: list[Launch] = dataclasses.field(default_factory=list)
     listed: list[Instance] = dataclasses.field(default_factory=list)
     known: dict[Any, Launch] = dataclasses.field(default_factory=dict)
+    tell: Callable[[Launch], None] = lambda launch: None
 
     @property
     def is_rough(self) -> bool:
@@ -76,15 +77,16 @@ class Counted:
         elif self.only not in (None, instance):
             return True
         elif self.samples and key in self.known:
-            self.launches.append(self.known[key])
+            self.add(self.known[key], key)
         else:
             return False
         return True
 
     def add(self, launch: Launch, key: Any) -> None:
-        """Count one that was run."""
+        """Count one that was run, or is like one that was."""
         self.launches.append(launch)
         self.known[key] = launch
+        self.tell(launch)
 
 
 class _Counting(threading.local):
@@ -115,19 +117,29 @@ def counting(only: Instance | None = None, code: bool = True) -> Iterator[list[L
 
 
 @contextlib.contextmanager
-def sampling() -> Iterator[list[Launch]]:
+def sampling(
+    known: dict[Any, Launch] | None = None, tell: Callable[[Launch], None] = lambda launch: None
+) -> Iterator[list[Launch]]:
     """Count, but run no more than counting needs: for what takes long, and whose results nobody wants.
 
     Of launches that are alike in kernel, grid and arguments (but for what these hold) the first is run; of a large grid, blocks
     that are spread evenly (sample.py), whose counts are multiplied: more and more, and at last all, until `Launch.is_trusted`.
-    What no block of a sample does is not known of, as where one in the midst of many does all. What nothing has written is zeros.
+    What no block of a sample does is not known of, as where one in the midst of many does all. What nothing has written is zeros,
+    and races are not looked for.
+
+    Parameters
+    ----------
+    known
+        Launches by what they have in common: one that is like one of these is not run. Those that are run are added.
+    tell
+        Called with each launch once it is counted.
 
     Yields
     ------
     list of Launch
         One for each launch, in order: the same one for those that are alike.
     """
-    with _into(Counted(samples=True)) as counted:
+    with _into(Counted(samples=True, known={} if known is None else known, tell=tell)) as counted:
         yield counted.launches
 
 
@@ -208,15 +220,9 @@ def begin(code: Library, sizes: Sequence[int]) -> None:
 
 def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int, sample: Sample | None = None) -> Launch:
     """What was counted, of all blocks or of a sample."""
-    first, totals, costs = ctypes.POINTER(_Site)(), _Totals(), ctypes.POINTER(ctypes.c_double)()
-    count = code.handle.emulator_counted
-    count.restype = ctypes.c_size_t
     order = sample.order if sample else ()
     weight_of = dict(zip(sample.blocks, sample.weights)) if sample else {}
-    number = len(order)
-    weights = (ctypes.c_uint64 * number)(*(weight_of[block] for block in order))
-    length = ctypes.c_size_t(number)
-    sites = first[: count(weights, length, ctypes.byref(first), ctypes.byref(totals), ctypes.byref(costs))]
+    sites, totals, costs = _counted(code, [weight_of[block] for block in order])
     starts, there = code_of(code.path) if counts_code(current()) else (frozenset(), frozenset())
     counts, trips = _by_line(code, sites, starts)
     sums = {field[0]: getattr(totals, field[0]) for field in _Totals._fields_}
@@ -224,8 +230,24 @@ def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int, s
     launch = Launch(instance, tuple(grid), tuple(block), shared, counts, trips, never, **sums)
     if sample is None:
         return launch
-    cost_of = dict(zip(order, costs[:number]))
-    return dataclasses.replace(launch, sampled=number, error=sample.error([cost_of[block] for block in sample.blocks]))
+    cost_of = dict(zip(order, costs[: len(order)]))
+    error = sample.error([cost_of[block] for block in sample.blocks])
+    return dataclasses.replace(launch, sampled=len(order), error=error)
+
+
+def costs(code: Library, number: int) -> list[float]:
+    """About how many cycles so many blocks take that were counted each by itself, in the order that they were run in."""
+    return list(_counted(code, ())[2][:number])
+
+
+def _counted(code: Library, weights: Sequence[int]) -> tuple[Sequence[Any], _Totals, Any]:
+    """The sites, the totals, and the costs of the blocks, of which the first stand for so many."""
+    first, totals, costs = ctypes.POINTER(_Site)(), _Totals(), ctypes.POINTER(ctypes.c_double)()
+    count = code.handle.emulator_counted
+    count.restype = ctypes.c_size_t
+    given = (ctypes.c_uint64 * len(weights))(*weights)
+    number = count(given, ctypes.c_size_t(len(weights)), ctypes.byref(first), ctypes.byref(totals), ctypes.byref(costs))
+    return first[:number], totals, costs
 
 
 def _by_line(code: Library, sites: Sequence[Any], begins: Iterable[int]) -> tuple[tuple[Counts, ...], dict[Place, int]]:

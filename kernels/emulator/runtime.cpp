@@ -70,6 +70,7 @@ struct Launch {
     int32_t buffer_count, order;  // 0 forward, 1 reverse, 2 random
     uint64_t seed;
     int32_t workers, counted;  // counted: counters.cpp hears of it; 2: of each block by itself
+    int32_t unordered;         // no races are looked for
     const uint64_t* chosen;    // the blocks that are run, in this order; null: all
     uint64_t chosen_count;
 };
@@ -519,7 +520,7 @@ template <Access HOW> void access_shared(Worker* w, const Thread* t, uint64_t p,
         }
     if (HOW != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, in->element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
     if (w->counted) count(w, t, p, bytes, HOW, -1, low, aligned, at);
-    if (bytes == 1) return;  // two threads may own neighbouring bytes; cells are of two
+    if (bytes == 1 || w->launch->unordered) return;  // two threads may own neighbouring bytes; cells are of two
     for (size_t i = low / 2; i <= (high - 1) / 2; ++i) check_element<HOW, true>(w, t, *w->shadow, i, w->serial, p, bytes, at);
 }
 
@@ -549,7 +550,7 @@ template <Access HOW> void access_global(Worker* w, const Thread* t, uint64_t p,
     if (write && !b.writable) fault(w, WRITE_CONST, t, p, bytes, write, at);
     if (HOW != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, b.element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
     if (w->counted) count(w, t, p, bytes, HOW, i, p - b.low, aligned, at);
-    if (!b.writable) return;
+    if (!b.writable || w->launch->unordered) return;
     Shadow& s = *(*w->shadows)[i];
     for (size_t k = (p - b.low) >> s.shift; k <= (p + bytes - 1 - b.low) >> s.shift; ++k)
         check_element<HOW, false>(w, t, s, k, w->block_id, p, bytes, at);

@@ -3,6 +3,9 @@
 The grid is cut into cells, along all axes in turn; of each cell one block is run, for as many as the cell has. The first and the
 last block, which often do what no other does, stand for themselves alone. Where costs grow linearly along an axis, as in a
 triangle, neighbours are alike, and little is left to chance. How much that is, neighbours tell.
+
+Where a few blocks show that a grid repeats itself, as where all heads of an attention have the same triangle, two of each kind
+are enough: those that are a multiple of so many blocks apart, and did exactly as much.
 """
 
 from __future__ import annotations
@@ -11,13 +14,15 @@ import dataclasses
 import itertools
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["SAMPLE", "TRUSTED", "Sample", "samples"]
 
 SAMPLE = 64  # cells at first
 TRUSTED = 0.05  # standard error, as a share: what blocks cost is known well enough
 _MORE = 4  # times as many cells, where it is not
+_PROBE = 16  # cells whose blocks may show that a grid repeats itself, after so many blocks at most
 
 Place = tuple[int, ...]  # a block's place in the grid
 Cell = Sequence[tuple[int, int]]  # from, to of each axis
@@ -27,12 +32,14 @@ Cell = Sequence[tuple[int, int]]  # from, to of each axis
 class Sample:
     """`blocks` by number, the first and the last at the ends and neighbours side by side; `weights`: for how many each stands.
 
-    `known`: those that a smaller sample has, in the order that they are run in.
+    `known`: those that a smaller sample has, in the order that they are run in. `period`: after how many blocks the grid repeats
+    itself, if it does.
     """
 
     blocks: tuple[int, ...]
     weights: tuple[int, ...]
     known: tuple[int, ...] = ()
+    period: int = 0
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -66,6 +73,8 @@ class Sample:
 
         What no block of the sample does is not in it.
         """
+        if self.period:
+            return 0.0  # else it would not be one
         total = sum(weight * cost for weight, cost in zip(self.weights, costs))
         inner, weights = costs[1:-1], self.weights[1:-1]
         steps = [(b - a) ** 2 / 2 for a, b in itertools.pairwise(inner)]
@@ -74,13 +83,62 @@ class Sample:
         return math.sqrt(variance) / total if total else 0.0
 
 
-def samples(grid: Sequence[int]) -> Iterator[Sample]:
-    """Larger and larger ones, each of less than all blocks."""
-    cells, sample = SAMPLE, Sample((), ())
-    while cells + 2 < math.prod(grid):
-        sample = Sample.of(grid, cells, sample.order)
+def samples(grid: Sequence[int], run: Callable[[Sequence[int]], dict[int, float]]) -> Iterator[Sample]:
+    """Larger and larger ones, each of less than all blocks, unless one that is not asked for more is enough.
+
+    `run` runs blocks, but for those that it has run before, and returns what each of all that it has run costs.
+    """
+    number = math.prod(grid)
+    order: tuple[int, ...] = ()
+    if number > 2 * (_PROBE + 2):
+        costs = run(Sample.of(grid, _PROBE).order)
+        for period in range(2, _PROBE + 1):
+            if number % period == 0 and number >= 4 * period and (found := _repeated(number, period, costs, run)):
+                yield found
+                break
+        order = tuple(run(()))
+    cells = SAMPLE
+    while max(cells, len(order)) + 2 < number:
+        sample = Sample.of(grid, cells, order)
         yield sample
+        order = sample.order
         cells *= _MORE
+
+
+def _repeated(
+    number: int, period: int, costs: dict[int, float], run: Callable[[Sequence[int]], dict[int, float]]
+) -> Sample | None:
+    """Two blocks of each kind at least, if kinds differ and all blocks of a kind do the same; the ends are no one's kind."""
+    if not _are_alike(number, period, costs):
+        return None
+    seen = Counter(n % period for n in costs if 0 < n < number - 1)
+    wanted = [
+        n
+        for kind in range(period)
+        for n in [n for n in _spread(range(kind, number, period)) if n not in costs][: max(0, 2 - seen[kind])]
+    ]
+    costs = run(wanted)
+    if not _are_alike(number, period, costs):
+        return None
+    weights = {0: 1, number - 1: 1}
+    for kind in range(period):
+        chosen = [n for n in costs if n % period == kind and n not in weights]
+        others = number // period - sum(end % period == kind for end in (0, number - 1))
+        weights |= {n: (others + i) // len(chosen) for i, n in enumerate(chosen)}
+    blocks = sorted(weights)
+    return Sample(tuple(blocks), tuple(weights[n] for n in blocks), tuple(costs), period)
+
+
+def _are_alike(number: int, period: int, costs: dict[int, float]) -> bool:
+    kinds = {(n % period, cost) for n, cost in costs.items() if 0 < n < number - 1}
+    return len(kinds) == len({kind for kind, _ in kinds}) and len({cost for _, cost in kinds}) > 1
+
+
+def _spread(kind: Sequence[int]) -> list[int]:
+    """Those of a kind that are no end, the ones that part it in three first."""
+    inner = kind[1:-1]
+    first = [inner[len(inner) // 3], inner[2 * len(inner) // 3]]
+    return [*first, *(n for n in inner if n not in first)]
 
 
 def _cut(cell: Cell, parts: int, grid: Sequence[int], known: Sequence[Place]) -> Iterator[tuple[Cell, Sequence[Place]]]:

@@ -77,7 +77,8 @@ def main(argv: Sequence[str]) -> int:
         "--classes", type=shape, metavar="N", help="number of classes (10), or of different tokens (65)"
     )
     parser.add_argument("--step", action="store_true", help="with --model: predict a training step on a GPU, which none is "
-                        "needed for; it is made in the emulator, of a few samples, and takes a minute or two")  # fmt: skip
+                        "needed for; it is made in the emulator, of a few samples, and takes a minute or two; an interrupt "
+                        "leaves what is known")  # fmt: skip
     parser.add_argument("--batch", type=shape, metavar="N", help="with --step: samples of a step (64)")
     for size in ("layers", "width", "heads"):
         parser.add_argument(

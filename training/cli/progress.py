@@ -58,6 +58,17 @@ class Progress:
         if self._bar:
             self._bar.update(self._task, advance=steps, text=text)
 
+    def expect(self, total: int) -> None:
+        """There are so many steps, as is known now.
+
+        Parameters
+        ----------
+        total : int
+            How many, those that are done among them.
+        """
+        if self._bar:
+            self._bar.update(self._task, total=total)
+
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
         """The bar is out of the way while the block prints: rich would send what goes to standard output to the bar's terminal.

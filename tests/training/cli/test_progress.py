@@ -25,6 +25,7 @@ def test_nothing_where_nobody_sees_it(capsys):
 def test_no_terminal(monkeypatch, stream):
     monkeypatch.setattr(sys, "stderr", stream)
     with Progress("compiling", 1) as progress:
+        progress.expect(2)
         progress.advance()
 
 
@@ -32,9 +33,11 @@ def test_a_terminal_has_a_bar(monkeypatch):
     pytest.importorskip("rich")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with Progress("compiling", 2) as progress:
+    with Progress("compiling", 1) as progress:
+        progress.expect(7)
         progress.advance("first.cu")
         with progress.aside():
+            assert "1/7" in terminal.getvalue()
             before = terminal.getvalue()
             assert "compiling" in before
             progress.advance("second.cu")
