@@ -126,7 +126,8 @@ class Step:
         self.runs, self.dtype = [], dtype
         for samples in (self.few, 2 * self.few):
             self._run(samples, dtype)
-        return _parts(*self.runs, batch)
+        less, more = self.runs
+        return _parts(less, more, batch)
 
     def known(self, dtype: str, batch: int) -> tuple[int, int, list[Part]]:
         """What is known where `predict` is broken off: of how many samples, the first of how many launches, and the parts.
