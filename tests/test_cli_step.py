@@ -65,6 +65,15 @@ def test_other_kernels_for_other_sizes(launched):
     assert seconds["c"] == pytest.approx(5 * 6e-6)
 
 
+def test_what_all_batches_launch_does_not_grow_with_others(launched):
+    """An optimizer's step takes as long whatever the batch, also where another kernel takes more pieces of a larger one."""
+    for samples, pieces in ((4, 1), (8, 2)):
+        launched[samples] = [("step", [7e-6, 0])] + [("piece", [3e-6, 0])] * pieces
+    parts = {part.name: part for part in predicted("mlp", (4,), 3, 40)}
+    assert parts["step"].seconds == pytest.approx(7e-6)
+    assert parts["piece"].seconds == pytest.approx(2 * 5 * 3e-6)
+
+
 def test_products():
     product = Product(4, 5, 6, count=7, itemsize=2)
     assert product.operations == 2 * 4 * 5 * 6 * 7

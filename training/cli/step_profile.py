@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -165,18 +164,27 @@ class Step:
 
 
 def _parts(less: Run, more: Run, batch: int) -> list[Part]:
-    """Each limit of each launch grows linearly from the one run to the other, and on to the batch."""
-    first = less.samples
-    before: Costs = less.costs
-    if [name for name, _ in before] != [name for name, _ in more.costs]:  # other kernels for other sizes
-        before = [(name, [0.0] * len(of)) for name, of in more.costs]
-        first = 0
-    share = (batch - first) / max(1, more.samples - first)
-    found: defaultdict[str, list[float]] = defaultdict(list)
-    for (name, of_less), (_, of_more) in zip(before, more.costs):
-        found[name].append(max(LEAST, *(a + share * (b - a) for a, b in zip(of_less, of_more))))
-    parts = [Part(name, len(times), sum(times)) for name, times in found.items()]
+    """Each limit of each launch grows linearly from the one run to the other, and on to the batch.
+
+    A kernel that the runs launch a different number of times grows in proportion: large batches take more pieces, or other kernels.
+    """
+    before, after = _by_name(less), _by_name(more)
+    parts = []
+    for name, costs in after.items():
+        first, of_less = less.samples, before.get(name, [])
+        if len(of_less) != len(costs):
+            first, of_less = 0, [[0.0] * len(of) for of in costs]
+        share = (batch - first) / max(1, more.samples - first)
+        times = [max(LEAST, *(a + share * (b - a) for a, b in zip(*both))) for both in zip(of_less, costs)]
+        parts.append(Part(name, len(times), sum(times)))
     return sorted(parts, key=lambda part: -part.seconds)
+
+
+def _by_name(run: Run) -> dict[str, list[list[float]]]:
+    found: dict[str, list[list[float]]] = {}
+    for name, cost in run.costs:
+        found.setdefault(name, []).append(cost)
+    return found
 
 
 def _step(name: str, input_shape: Sequence[int], classes: int, sizes: dict[str, int]) -> Callable[[int, str], None]:
