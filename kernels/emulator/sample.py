@@ -4,7 +4,7 @@ The grid is cut into cells, along all axes in turn; of each cell one block is ru
 last block, which often do what no other does, stand for themselves alone. Where costs grow linearly along an axis, as in a
 triangle, neighbours are alike, and little is left to chance. How much that is, neighbours tell.
 
-Where a few blocks show that a grid repeats itself, as where all heads of an attention have the same triangle, two of each kind
+Where a few blocks show that a grid repeats itself, as where all heads of an attention have the same triangle, three of each kind
 are enough: those that are a multiple of so many blocks apart, and did exactly as much.
 """
 
@@ -22,6 +22,7 @@ __all__ = ["SAMPLE", "TRUSTED", "Sample", "samples"]
 SAMPLE = 64  # cells at first
 TRUSTED = 0.05  # standard error, as a share: what blocks cost is known well enough
 _MORE = 4  # times as many cells, where it is not
+_KIND = 3  # blocks of each kind: two may do the same by chance
 _PROBE = 16  # cells whose blocks may show that a grid repeats itself, after so many blocks at most
 
 Place = tuple[int, ...]  # a block's place in the grid
@@ -108,14 +109,16 @@ def samples(grid: Sequence[int], run: Callable[[Sequence[int]], dict[int, float]
 def _repeated(
     number: int, period: int, costs: dict[int, float], run: Callable[[Sequence[int]], dict[int, float]]
 ) -> Sample | None:
-    """Two blocks of each kind at least, if kinds differ and all blocks of a kind do the same; the ends are no one's kind."""
+    """Three blocks of each kind at least, if kinds differ and all blocks of a kind do the same; the ends are no one's kind."""
     if not _are_alike(number, period, costs):
         return None
     seen = Counter(n % period for n in costs if 0 < n < number - 1)
     wanted = [
         n
         for kind in range(period)
-        for n in [n for n in _spread(range(kind, number, period)) if n not in costs][: max(0, 2 - seen[kind])]
+        for n in [n for n in _spread(range(kind, number, period), number) if n not in costs][
+            : max(0, _KIND - seen[kind])
+        ]
     ]
     costs = run(wanted)
     if not _are_alike(number, period, costs):
@@ -134,10 +137,10 @@ def _are_alike(number: int, period: int, costs: dict[int, float]) -> bool:
     return len(kinds) == len({kind for kind, _ in kinds}) and len({cost for _, cost in kinds}) > 1
 
 
-def _spread(kind: Sequence[int]) -> list[int]:
-    """Those of a kind that are no end, the ones that part it in three first."""
-    inner = kind[1:-1]
-    first = [inner[len(inner) // 3], inner[2 * len(inner) // 3]]
+def _spread(kind: Sequence[int], number: int) -> list[int]:
+    """Those of a kind that are no end, some that part it first."""
+    inner = [n for n in kind if 0 < n < number - 1]
+    first = [inner[len(inner) * k // _KIND] for k in range(_KIND)]
     return [*first, *(n for n in inner if n not in first)]
 
 
