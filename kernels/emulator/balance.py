@@ -6,6 +6,7 @@ to all of it, each deviation at its cost (deviations.py), are found. The costs, 
     a way that is taken less than never              not to be had
     lanes of a warp that part                        PARTED
     stores that nobody asked for, or that are left   WRITE, of all together 10 times as much
+    stores under predicates beyond what was asked    a five-hundredth of that, of each line
     loads that nobody asked for                      READ, of all together 10 times as much
     loads that are left                              READ, of all together 3 times: compilers merge some
     accesses of a line that asked for none           ORPHAN
@@ -31,6 +32,7 @@ __all__ = ["Estimate", "balanced"]
 
 _NEVER, _WRITE, _READ, _ORPHAN, _TURNS, _PARTED = 1e5, 1000.0, 100.0, 3.0, 0.3, 0.1
 _ONE_SIDED = 1e-6  # of the cost on the other side
+_PREDICATED = 0.002  # the same of stores that may ask for nothing, as their predicate decides
 _SELDOM = 0.03  # of what begins: deviations of less are not dearer
 _DIGITS = 7
 
@@ -57,13 +59,21 @@ class _Statements:
         self.said.append(value - float(row[0]))
         self.costs.append((less, more))
 
-    def add_sum(self, sure: np.ndarray, all_of_them: np.ndarray, value: float, less: float, more: float) -> None:
-        """Of a sum in which some may be left out: the others are no more, and all no less."""
+    def add_sum(
+        self,
+        sure: np.ndarray,
+        all_of_them: np.ndarray,
+        value: float,
+        less: float,
+        more: float,
+        most: float = _ONE_SIDED,
+    ) -> None:
+        """Of a sum in which some may be left out: the others are no more, and all no less; `most`: of `less`, the cost of more."""
         if np.array_equal(sure, all_of_them):
             self.add(sure, value, less, more)
         else:
             self.add(sure, value, _ONE_SIDED * more, more)
-            self.add(all_of_them, value, less, _ONE_SIDED * less)
+            self.add(all_of_them, value, less, most * less)
 
     def best(self) -> np.ndarray:
         less, more = np.array(self.costs).T
@@ -107,7 +117,8 @@ def _add_requests(
         theirs |= {(copy.block, id(copy.instruction)) for copy in part.copies}
         requests = part.requests / begun
         cost = (_READ if part.kind is not None and part.kind[1] == "read" else _WRITE) / max(requests, _SELDOM)
-        known.add_sum(total(sure), total(every), requests, cost, cost)
+        most = _PREDICATED if part.kind is not None and part.kind[1] == "write" else _ONE_SIDED
+        known.add_sum(total(sure), total(every), requests, cost, cost, most)
     own = [(n, i) for n in network.block for i in blocks[n] if key_of(i)[1]]
     for kind in {(c.space, c.how) for c in launch.counts if c.space in ("global", "shared")}:
         them = [(n, i, width_of(i)) for n, i in own if kind in kinds_of(i)]

@@ -114,11 +114,21 @@ class Estimates(Shares):
         return any(copy.block in within for _, part in self.asking[number] for copy in part.copies)
 
     def _latch(self, head: int) -> float | None:
-        """How often warps come to the line that decides whether there is another turn, where that is no other loop's line, too."""
-        own = self._deciding(head)
-        if len(own) != 1 or any(own & self._deciding(other) for other in self.flow.loops if other != head):
+        """How often warps come to the line that decides whether there is another turn, where that is no other loop's line, too.
+
+        Where it is a line of a loop within, as the compiler may say: the lines that only this loop's own code has.
+        """
+        deciding = self._deciding(head)
+        level = [n for n in self.flow.loops[head] if self.around[n][0] == head]
+        lines = {n: {i.lines[0] for i in block if i.lines} for n, block in self.blocks.items()}
+        within = set().union(*(lines[n] for n in self.flow.loops[head] - set(level)))
+        if deciding & within:
+            elsewhere = within.union(*(lines[n] for n in lines if n not in self.flow.loops[head]))
+            own = set().union(*(lines[n] for n in level)) - elsewhere
+            return min((float(self.trips[p]) for p in own if self.trips.get(p, 0) > self.come), default=None)
+        if len(deciding) != 1 or any(deciding & self._deciding(other) for other in self.flow.loops if other != head):
             return None
-        turns = float(self.trips.get(next(iter(own)), 0))
+        turns = float(self.trips.get(next(iter(deciding)), 0))
         return turns if turns >= self.come else None
 
     def _deciding(self, head: int) -> set[Place]:
