@@ -53,8 +53,8 @@ def forecast(
 ) -> dict[str, float]:
     """Operations per second of one head in bfloat16, as if each limit were the only one; "predicted", by the greatest of them.
 
-    "in turn": if instructions and tensor cores waited for each other, and nothing overlapped. 4 L² D operations forward, 10 L² D
-    backward, half of them if causal. Launches come one after the other.
+    "in turn": if instructions (or the lanes that do them) and tensor cores waited for each other, and nothing overlapped.
+    4 L² D operations forward, 10 L² D backward, half of them if causal. Launches come one after the other.
     """
     runs = [_limits(kind, back, causal, tiles, width, machine) for tiles in SHORT]
     launches = [
@@ -62,7 +62,7 @@ def forecast(
     ]
     work = (10 if back else 4) * length**2 * width * (0.5 if causal else 1)
     found = {name: work / sum(each[name] for each in launches) for name in LIMITS}
-    in_turn = sum(each["tensor"] + each["issue"] for each in launches)
+    in_turn = sum(each["tensor"] + max(each["issue"], each["lanes"]) for each in launches)
     return {**found, "predicted": work / sum(max(each.values()) for each in launches), "in turn": work / in_turn}
 
 

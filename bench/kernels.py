@@ -70,8 +70,9 @@ def limits(found: Roofline) -> dict[str, float]:
     """What is recorded of a launch.
 
     `instructions` of threads per byte that it moves; `sectors` over the fewest and `cycles` of shared memory over the phases,
-    of the worst of its lines but those that ask for LITTLE of all; `issue`: the time of its instructions over that of its
-    bytes; `share`: the time of its bytes over that predicted, 1 where it is as fast as a copy of them.
+    of the worst of its lines but those that ask for LITTLE of all; `issue` and `lanes`: the time of its instructions, and that
+    of its busiest pipe, over that of its bytes; `share`: the time of its bytes over that predicted, 1 where it is as fast as a
+    copy of them.
     """
     total = {part: sum(getattr(cost, part) for cost in found.lines) for part in ("sectors", "cycles")}
     lines = {part: [c for c in found.lines if LITTLE * total[part] < getattr(c, part)] for part in total}
@@ -80,6 +81,7 @@ def limits(found: Roofline) -> dict[str, float]:
         "sectors": round(max((c.sectors / c.ideal for c in lines["sectors"]), default=1.0), 2),
         "cycles": round(max((c.cycles / c.phases for c in lines["cycles"]), default=1.0), 2),
         "issue": round(found.seconds["issue"] / found.seconds["DRAM"], 2),
+        "lanes": round(found.seconds["lanes"] / found.seconds["DRAM"], 2),
         "share": round(found.seconds["DRAM"] / found.time, 2),
         "spills": found.spills,
     }
@@ -103,10 +105,11 @@ def table(before: Record, after: Record) -> str:
         "From the emulator's counters and the machine code, of the small cases of `weft info --kernels --profile`, with grids made "
         "for one multiprocessor, so that a block does as much as in large ones. Instructions are those of threads per byte moved; "
         "sectors: over the fewest that the bytes could fill, and cycles of shared memory per phase, of the worst line; issue: the "
-        "time of the instructions over that of the bytes; share: of the speed of a copy of these bytes. `a → b`: before and after "
+        "time of the instructions over that of the bytes; lanes: that of the busiest pipe, which does some kinds of instructions "
+        "with fewer lanes than are issued; share: of the speed of a copy of these bytes. `a → b`: before and after "
         "a kernel was changed. Kernels of matrix products have other limits than bytes.\n",
-        "| case: kernel | instructions/byte | sectors | cycles | issue | share |",
-        "|---|---|---|---|---|---|",
+        "| case: kernel | instructions/byte | sectors | cycles | issue | lanes | share |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines = [*head, *(_line(name, before.get(_former(name)), now) for name, now in after.items())]
     return "\n".join(lines) + "\n\n" + kernel_exceptions.table(after)
@@ -119,11 +122,12 @@ def _former(name: str) -> str:
 
 def _line(name: str, before: dict[str, float] | None, now: dict[str, float]) -> str:
     def cell(key: str) -> str:
-        form = "{:.0%}" if key in ("issue", "share") else "{:.3g}"
-        texts = [form.format(entry[key]) for entry in (before, now) if entry]
+        form = "{:.0%}" if key in ("issue", "lanes", "share") else "{:.3g}"
+        texts = [form.format(entry[key]) for entry in (before, now) if entry and key in entry]
         return " → ".join(dict.fromkeys(texts))
 
-    return f"| `{name}` | " + " | ".join(map(cell, ("instructions", "sectors", "cycles", "issue", "share"))) + " |"
+    columns = ("instructions", "sectors", "cycles", "issue", "lanes", "share")
+    return f"| `{name}` | " + " | ".join(map(cell, columns)) + " |"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from weft import _signals
 from weft.__main__ import main
+from weft.kernels.emulator.roofline import LIMITS
 from weft.kernels.toolchain.machine_code import MACHINES
 from weft.training.cli import instance_cases, kernel_profile
 
@@ -31,7 +32,7 @@ class TestProfile:
     def test_table(self, small, capsys):
         assert main(["info", "--kernels", "--profile", "swiglu"]) == 0
         columns, case, forward, *lines = capsys.readouterr().out.splitlines()
-        assert columns.split() == ["DRAM", "L2", "issue", "tensor", "shared", "regs", "warps", "spills", "predicted"]
+        assert columns.split() == [*LIMITS, "pipe", "regs", "warps", "spills", "predicted"]
         assert case == "swiglu, float32"
         assert forward.split()[:3] == ["swiglu<float,", "false>", "100%"]  # x, gate and y move, little is computed
         assert lines[0].strip().startswith("swiglu.cu:")

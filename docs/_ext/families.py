@@ -14,7 +14,7 @@ from weft.training import picture
 ROOT = Path(__file__).resolve().parents[2]
 GLOBAL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^\n]*\)(?:\s*//[^\n]*)?\s*)?(\w+)\s*\(")
 CASE = re.compile(r"(\w+): (\w+)")
-HEADER = ("case: kernel", "instructions / byte", "sectors", "cycles", "issue", "share of a copy's speed")
+HEADER = ("case: kernel", "instructions / byte", "sectors", "cycles", "issue", "lanes", "share of a copy's speed")
 
 
 def families() -> list[str]:
@@ -57,7 +57,7 @@ def page(stem: str, rows: dict[str, dict[str, float]], has_picture: bool) -> str
         lines += [".. list-table::", "   :header-rows: 1", "", *_row(HEADER)]
         for name, numbers in rows.items():
             values = (numbers["instructions"], numbers["sectors"], numbers["cycles"])
-            shares = (f"{numbers[key]:.0%}" for key in ("issue", "share"))
+            shares = (f"{numbers[key]:.0%}" if key in numbers else "" for key in ("issue", "lanes", "share"))
             lines += _row((f"``{name}``", *(f"{value:.3g}" for value in values), *shares))
     else:
         lines += ["No case of ``weft info --kernels --profile`` runs it yet.", ""]
@@ -88,9 +88,10 @@ A family is a ``.cu`` file, with its mathematics, its layout and what it must co
 stem. The emulator runs them on any Linux machine with a C++ compiler; :doc:`a tutorial </tutorials/08-own-kernel>` writes one.
 
 What is predicted: instructions of threads per byte moved; *sectors*, over the fewest that the bytes could fill, and *cycles* of
-shared memory per phase, of the worst line; *issue*, the time of the instructions over that of the bytes; *share*, of the speed of
-a copy of these bytes. The cases are small ones, in which what a block does once weighs more than in large ones. Kernels of matrix
-products have other limits than bytes. None of this was measured on a GPU.
+shared memory per phase, of the worst line; *issue*, the time of the instructions over that of the bytes; *lanes*, that of the
+busiest pipe, by how many lanes it has; *share*, of the speed of a copy of these bytes. The cases are small ones, in which what a
+block does once weighs more than in large ones. Kernels of matrix products have other limits than bytes. None of this was
+measured on a GPU.
 """
 
 

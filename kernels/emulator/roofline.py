@@ -4,21 +4,22 @@
         layer_norm.forward(x, weight, bias, eps=1e-5)
     print(roofline(launches[0], MACHINES["H200"]))
 
-Five limits, each as if it were the only one; the greatest is the prediction:
+Six limits, each as if it were the only one; the greatest is the prediction:
 
     DRAM     the sectors of all arguments that are touched, each moved once, over the bandwidth
     L2       the sectors of all requests, local memory's too, as if L1 held none of them
     issue    the instructions of all warps, four per cycle and multiprocessor
+    lanes    those of the busiest pipe, by how many lanes do them: 64 of integers, 16 of exponentials (toolchain/lanes.py)
     tensor   the operations of tensor cores
     shared   the cycles of shared memory, bank conflicts included
 
 How often an instruction runs is an estimate (executions.py).
 
 What it cannot see: caches between DRAM and L2, latency and what hides it, launches too small for the device and last waves of
-blocks that do not fill it, what a launch costs, the slower units (integer products, special functions, conversions). Accesses
-are those of the source: what NVIDIA's compiler makes one of (members of a structure, neighbours that are read one by one), or
-reads once for all turns of a loop, may cost less than is said. Requests are joined by line and turn, so two parts of a warp that
-come to a line in different turns of a loop count as one.
+blocks that do not fill it, what a launch costs, and lanes that no guide tells. Accesses are those of the source: what NVIDIA's
+compiler makes one of (members of a structure, neighbours that are read one by one), or reads once for all turns of a loop, may
+cost less than is said. Requests are joined by line and turn, so two parts of a warp that come to a line in different turns of a
+loop count as one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..toolchain.compiler import Resources, build
+from ..toolchain.lanes import pipe_cycles
 from ..toolchain.launch import Instance
 from ..toolchain.machine_code import Instruction, Machine, disassemble, local_sectors, occupancy, tensor_operations
 from ..toolchain.sources import Place
@@ -41,7 +43,7 @@ from .executions import executions
 
 __all__ = ["LIMITS", "Cost", "Roofline", "machine_code_of", "prepare", "roofline"]
 
-LIMITS = ("DRAM", "L2", "issue", "tensor", "shared")
+LIMITS = ("DRAM", "L2", "issue", "lanes", "tensor", "shared")
 Executed = defaultdict[Place, float]  # how many instructions of a line, each as often as it runs
 _ISSUED = 4  # instructions of a multiprocessor per cycle
 
@@ -75,7 +77,10 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
-    """The limits of a launch on a machine: `seconds` of each, and what its lines ask for, the costliest first."""
+    """The limits of a launch on a machine: `seconds` of each, and what its lines ask for, the costliest first.
+
+    `pipes`: the seconds of each, of which the greatest are the "lanes" among the limits.
+    """
 
     kernel: str
     source: str
@@ -88,6 +93,7 @@ class Roofline:
     occupancy: float
     spills: int
     lines: list[Cost]
+    pipes: dict[str, float]
 
     @property
     def limit(self) -> str:
@@ -99,9 +105,14 @@ class Roofline:
         """The prediction, in seconds."""
         return self.seconds[self.limit]
 
+    @property
+    def pipe(self) -> str:
+        """The busiest of the pipes."""
+        return max(self.pipes, key=lambda name: self.pipes[name], default="")
+
     def __str__(self) -> str:
         shares = "  ".join(f"{name} {self.seconds[name] / self.time:.0%}" for name in LIMITS if self.seconds[name])
-        return f"{self.kernel} on {self.machine}: {self.time * 1e6:.3g} µs predicted, {shares}"
+        return f"{self.kernel} on {self.machine}: {self.time * 1e6:.3g} µs predicted, {shares} ({self.pipe})"
 
 
 def roofline(launch: Launch, machine: Machine) -> Roofline:
@@ -113,11 +124,13 @@ def roofline(launch: Launch, machine: Machine) -> Roofline:
     times = executions(code, launch)
     instructions: Executed = defaultdict(float)
     spilled: Executed = defaultdict(float)
+    executed: defaultdict[str, float] = defaultdict(float)  # by opcode
     counted = sum(c.requested for c in launch.counts if c.space == "tensor")
     operations = {False: 0.0, True: float(counted)}  # by whether they are a warpgroup's
     local = 0.0  # sectors of local memory
     for instruction in code:
         instructions[instruction.place] += times[instruction.block]
+        executed[instruction.opcode] += times[instruction.block]
         if instruction.kind == "local":
             spilled[instruction.place] += times[instruction.block]
             local += times[instruction.block] * local_sectors(instruction.opcode)
@@ -127,18 +140,20 @@ def roofline(launch: Launch, machine: Machine) -> Roofline:
     cycles = machine.multiprocessors * machine.clock
     moved = SECTOR * (launch.sectors_read + launch.sectors_written)
     total = sum(instructions.values())
+    pipes = {pipe: busy / cycles for pipe, busy in pipe_cycles(executed, machine.arch).items()}
     rates = {False: machine.tensor, True: machine.warpgroup or machine.tensor}
     seconds = {
         "DRAM": moved / machine.bandwidth,
         "L2": SECTOR * (local + sum(cost.sectors for cost in lines)) / (machine.l2 * cycles),
         "issue": total / (_ISSUED * cycles),
+        "lanes": max(pipes.values(), default=0.0),
         "tensor": sum(done / rates[group] for group, done in operations.items()) / cycles,
         "shared": sum(cost.cycles for cost in lines) / cycles,
     }
     share = occupancy(taken, math.prod(launch.block), launch.shared, machine)
     return Roofline(
         launch.instance.expression, launch.instance.source, machine.name, seconds, moved, total,
-        sum(operations.values()), taken.registers, share, taken.spill_stores + taken.spill_loads, lines,
+        sum(operations.values()), taken.registers, share, taken.spill_stores + taken.spill_loads, lines, pipes,
     )  # fmt: skip
 
 

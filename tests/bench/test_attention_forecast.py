@@ -19,7 +19,7 @@ def test_tensor_cores_of_the_candidate(causal, useful):
     found = forecast("wgmma", back=False, causal=causal)
     assert found["tensor"] == pytest.approx(PEAK * useful)
     assert found["predicted"] == min(found[name] for name in LIMITS)
-    assert 1 / found["in turn"] == pytest.approx(1 / found["tensor"] + 1 / found["issue"])
+    assert 1 / found["in turn"] == pytest.approx(1 / found["tensor"] + 1 / min(found["issue"], found["lanes"]))
 
 
 @pytest.mark.parametrize("kind", attention_forecast.KINDS)
@@ -47,11 +47,11 @@ def test_main(monkeypatch, capsys):
     )
     attention_forecast.main(["wgmma"])
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split()[-8:] == ["predicted", "in", "turn", *LIMITS]
+    assert head.split()[-9:] == ["predicted", "in", "turn", *LIMITS]
     assert [line.split()[:3] for line in lines] == [
         ["wgmma,", way, mask] for way in ("forward,", "backward,") for mask in ("full", "causal")
     ]
-    assert all(line.split()[3:] == ["500"] * 7 for line in lines)
+    assert all(line.split()[3:] == ["500"] * 8 for line in lines)
 
 
 def test_an_unknown_kind(capsys):

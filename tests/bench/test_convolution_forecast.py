@@ -62,13 +62,13 @@ def test_main(monkeypatch, capsys):
     )
     convolution_forecast.main(["weight", "strided-weight"])
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split()[-6:] == ["TFLOP/s", *LIMITS]
+    assert head.split()[-7:] == ["TFLOP/s", *LIMITS]
     sizes = WAYS["weight"].sizes
     assert [line.split()[:2] for line in lines] == [
         [f"{way},", str(channels)] for way in ("weight", "strided-weight") for channels in sizes
     ]
     assert ["2 apart" in line for line in lines] == [False] * len(sizes) + [True] * len(sizes)
-    assert all(line.split()[-6:] == ["500"] + ["0.50"] * 5 for line in lines)
+    assert all(line.split()[-7:] == ["500"] + ["0.50"] * 6 for line in lines)
 
 
 def test_an_unknown_way(capsys):

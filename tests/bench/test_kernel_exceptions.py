@@ -7,7 +7,7 @@ import pytest
 from weft.bench import kernel_exceptions as exceptions
 from weft.bench.kernels import RECORD
 
-FINE = {"issue": 0.5, "sectors": 1.0, "cycles": 1.0, "share": 1.0}
+FINE = {"issue": 0.5, "lanes": 0.9, "sectors": 1.0, "cycles": 1.0, "share": 1.0}
 
 
 def record(**changed):
@@ -25,11 +25,17 @@ def test_the_record():
     assert exceptions.unexplained(json.loads(RECORD.read_text(encoding="utf-8"))) == []
 
 
-@pytest.mark.parametrize(("limit", "value"), [("issue", 0.61), ("sectors", 1.11), ("cycles", 1.01)])
+@pytest.mark.parametrize(("limit", "value"), [("issue", 0.61), ("lanes", 1.01), ("sectors", 1.11), ("cycles", 1.01)])
 def test_what_is_beyond_a_limit_is_named(limit, value, monkeypatch):
     monkeypatch.setattr(exceptions, "EXCEPTIONS", ())
     found = exceptions.unexplained({"case: other": FINE | {limit: value}})
     assert found == [f"case: other: {limit} {value}, at most {exceptions.LIMITS[limit]}"]
+
+
+def test_lanes_behind_instructions_need_no_reason_of_their_own(kind):
+    found = exceptions.unexplained(record(issue=1.2, lanes=1.1, share=0.8))
+    told = [f"case: kernel<{dtype}>: issue is not hidden: 80% of a copy" for dtype in ("float", "half")]
+    assert found == (told if kind == "hidden" else [])
 
 
 def test_a_reason_is_for_one_limit(kind):

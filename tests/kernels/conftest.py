@@ -7,8 +7,8 @@ import weft
 from weft.kernels import emulator
 
 HOST_ONLY = (
-    "test_array", "test_cache", "test_compiler", "test_counters", "test_cublas", "test_emulator", "test_gemm", "test_machine_code",
-    "test_pipelines", "test_report", "test_roofline", "test_sources", "test_spills", "test_tensor_map",
+    "test_array", "test_cache", "test_compiler", "test_counters", "test_cublas", "test_emulator", "test_gemm", "test_lanes",
+    "test_machine_code", "test_pipelines", "test_report", "test_roofline", "test_sources", "test_spills", "test_tensor_map",
 )  # fmt: skip
 
 

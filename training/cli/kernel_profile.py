@@ -32,6 +32,7 @@ from .progress import Progress
 __all__ = ["CASES", "asked", "chosen", "listed", "measure", "measured", "run", "save", "to_json"]
 
 DTYPES = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
+COLOURS = ("#2a78d6", "#7a5bb5", "#e39a6f", "#c9a227", "#3a9a5b", "#b5403a")  # of LIMITS
 HOTTEST = 3  # lines that are shown of each kernel
 FEW = 1  # multiprocessor that grids are made for: the cases are small, but a block does as much as in large ones
 
@@ -145,7 +146,7 @@ class Table:
         lines = []
         if not self.shown:
             columns = "".join(f"{name:>8}" for name in LIMITS)
-            lines.append(f"{'':{self.width + 2}}{columns}    regs  warps  spills  predicted")
+            lines.append(f"{'':{self.width + 2}}{columns}  pipe         regs  warps  spills  predicted")
         for row in rows:
             heading = f"{row['case']}, {row['dtype']}" if row["dtype"] else "single instantiations"
             if heading != self.shown:
@@ -153,7 +154,9 @@ class Table:
             self.shown = heading
             found: Roofline = row["roofline"]
             shares = "".join(f"{found.seconds[name] / found.time:8.0%}" for name in LIMITS)
-            taken = f"{found.registers:8}{found.occupancy:7.0%}{found.spills:8}{found.time * 1e6:8.3g} µs"
+            taken = (
+                f"  {found.pipe:<9}{found.registers:8}{found.occupancy:7.0%}{found.spills:8}{found.time * 1e6:8.3g} µs"
+            )
             lines.append(f"  {found.kernel:<{self.width}}{shares}{taken}")
             lines += [f"      {cost}" for cost in found.lines[:HOTTEST]]
         if lines:
@@ -163,8 +166,9 @@ class Table:
         """Print what the columns are."""
         print(
             f"\nPredicted for {self.machine.name} and not measured: each limit's share of the greatest of them.\n"
-            "DRAM: bytes of the arguments over the bandwidth; L2: all sectors asked for; issue: instructions; tensor, shared:\n"
-            "cycles of tensor cores and of shared memory; warps: how many of those that there is room for run at a time.",
+            "DRAM: bytes of the arguments over the bandwidth; L2: all sectors asked for; issue: instructions; lanes: those of the\n"
+            "busiest pipe, which is named, by how many lanes it has; tensor, shared: cycles of tensor cores and of shared memory;\n"
+            "warps: how many of those that there is room for run at a time.",
             flush=True,
         )
 
@@ -203,7 +207,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, machine: Machine) -> None:
         ridge = ceiling / machine.bandwidth
         ends = min([*x, ridge]) / 2, max([*x, ridge]) * 2
         axis.plot([ends[0], ridge, ends[1]], [ends[0] * machine.bandwidth, ceiling, ceiling], color="#333333")
-        for limit, colour in zip(LIMITS, ("#2a78d6", "#7a5bb5", "#e39a6f", "#3a9a5b", "#b5403a")):
+        for limit, colour in zip(LIMITS, COLOURS, strict=True):
             dots = [(a, b) for a, b, each in zip(x, y, found) if each.limit == limit]
             if dots:
                 axis.plot(*zip(*dots), "o", color=colour, markersize=4, label=limit)

@@ -1,6 +1,7 @@
 """The limits of launches whose work is known, against the same formulas by hand."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from weft.kernels.emulator.executions import executions
 from weft.kernels.emulator.requests import asked_of
 from weft.kernels.emulator.roofline import LIMITS, machine_code_of, roofline
 from weft.kernels.toolchain import launch
+from weft.kernels.toolchain.lanes import pipe_cycles
 from weft.kernels.toolchain.machine_code import MACHINES, Instruction
 
 pytestmark = pytest.mark.usefixtures("disassembler")
@@ -46,6 +48,7 @@ class TestRoofline:
                 "DRAM": 4096 / 4.8e12,
                 "L2": 4096 / (64 * CYCLES),
                 "issue": 16 * len(code) / (4 * CYCLES),
+                "lanes": max(pipe_cycles(Counter(i.opcode for i in code), "sm_90a").values()) * 16 / CYCLES,
                 "tensor": 0,
                 "shared": 0,
             }
