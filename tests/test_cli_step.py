@@ -129,7 +129,7 @@ def test_a_sample_of_a_step_predicts_what_all_of_it_does():
     few = step.runs[0].costs
     with multiprocessors(1), counters.counting() as launches, products() as multiplied:
         step._step(4, "float32")
-    exact = [(each.instance.expression, list(roofline(each, H200).seconds.values())) for each in launches]
+    exact = [(each.instance.expression, list(roofline(each, H200).parts.values())) for each in launches]
     exact += [("products of matrices", list(step_profile._seconds(p, H200))) for p in multiplied]
     assert [name for name, _ in few] == [name for name, _ in exact]
     for (name, found), (_, wanted) in zip(few, exact):

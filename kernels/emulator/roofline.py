@@ -106,6 +106,11 @@ class Roofline:
         return self.seconds[self.limit]
 
     @property
+    def parts(self) -> dict[str, float]:
+        """The limits with each pipe for itself: what grows with the work, in which the greatest of the pipes has a bend."""
+        return {name: seconds for name, seconds in self.seconds.items() if name != "lanes"} | self.pipes
+
+    @property
     def pipe(self) -> str:
         """The busiest of the pipes."""
         return max(self.pipes, key=lambda name: self.pipes[name], default="")

@@ -25,16 +25,24 @@ def test_tensor_cores_of_the_candidate(causal, useful):
 @pytest.mark.parametrize("kind", attention_forecast.KINDS)
 def test_near_what_a_longer_run_asks_for(kind):
     longer = max(SHORT) + 2
-    runs = [attention_forecast._limits(kind, False, True, tiles, 128, MACHINES["H200"]) for tiles in (*SHORT, longer)]
-    for name in LIMITS:
+    runs = [attention_forecast._parts(kind, False, True, tiles, 128, MACHINES["H200"]) for tiles in (*SHORT, longer)]
+    for name in ("DRAM", "L2", "issue", "tensor", "shared", "ALU", "FMA", "XU", "LSU"):
         *short, long = (run[0][name] for run in runs)
         assert attention_forecast._at(longer, short) == pytest.approx(long, rel=0.03), name
+
+
+@pytest.mark.parametrize("kind", attention_forecast.KINDS)
+@pytest.mark.parametrize("causal", [False, True])
+def test_exponentials_take_their_lanes(kind, causal):
+    """16 a clock, one for each score at least: of 4 D operations each, or half as many of a tile of which half is used."""
+    found = forecast(kind, back=False, causal=causal)
+    assert found["lanes"] <= 4 * 128 * 16 * 132 * 1.83e9
 
 
 def test_what_straight_code_before_the_loop_costs():
     """Products of warpgroups read shared memory themselves: it is no load's that runs once (backward took 50 times as long)."""
     few, more = (
-        attention_forecast._limits("wgmma", True, False, tiles, 128, MACHINES["H200"])[-2] for tiles in SHORT[:2]
+        attention_forecast._parts("wgmma", True, False, tiles, 128, MACHINES["H200"])[-2] for tiles in SHORT[:2]
     )
     ratio = (SHORT[1] / SHORT[0]) ** 2
     assert more["tensor"] == pytest.approx(ratio * few["tensor"])

@@ -25,7 +25,7 @@ from ...backend.device.devices import canonical
 from ...kernels.emulator import counters
 from ...kernels.emulator.counts import Launch
 from ...kernels.emulator.cublas_numpy import Product, products
-from ...kernels.emulator.roofline import LIMITS, prepare, roofline
+from ...kernels.emulator.roofline import prepare, roofline
 from ...kernels.emulator.sample import TRUSTED
 from ...kernels.toolchain.launch import Instance
 from ...kernels.toolchain.machine_code import Machine, tool
@@ -51,7 +51,7 @@ MOST = 65536  # tokens of a sample: 1,024 take minutes already, and each sees al
 SIZES = ("layers", "width", "heads")  # of language models, where they are to be other than `weft train` makes them
 
 
-Costs = list[tuple[str, list[float]]]  # of launches or products, in order: the name, and the seconds of each limit
+Costs = list[tuple[str, list[float]]]  # of launches or products, in order: the name, and the seconds of each limit, and of each pipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Step:
         self.dtype, self.runs = "", list[Run]()  # of the precision that was asked for last
         self._step = _step(name, input_shape, classes, sizes or {})
         self._known: dict[Any, Launch] = {}
-        self._seconds: dict[int, dict[str, float]] = {}  # by the identities of these
+        self._seconds: dict[int, list[float]] = {}  # of each limit and pipe, by the identities of these
 
     def prepare(self, dtypes: Sequence[str] = DTYPES, expect: Callable[[int], None] = lambda total: None) -> None:
         """Compile all kernels; `expect` is called before it with how much there is to do, launches included."""
@@ -146,8 +146,8 @@ class Step:
 
         def done(launch: Launch) -> None:
             if id(launch) not in self._seconds:
-                self._seconds[id(launch)] = roofline(launch, self.machine).seconds
-            run.launches.append((launch.instance.expression, [self._seconds[id(launch)][limit] for limit in LIMITS]))
+                self._seconds[id(launch)] = list(roofline(launch, self.machine).parts.values())
+            run.launches.append((launch.instance.expression, self._seconds[id(launch)]))
             self.tell("".join(doing[len(run.launches) :][:1]), 1)
 
         self.tell("".join(doing[:1]), 0)

@@ -36,6 +36,9 @@ class TestKernels:
         every = machine.multiprocessors * machine.clock
         cycles = {pipe: seconds * every / 8 for pipe, seconds in found.pipes.items()}  # of a warp
         assert found.seconds["lanes"] == max(found.pipes.values()) == found.pipes[found.pipe]
+        assert found.parts.items() >= found.pipes.items()
+        assert "lanes" not in found.parts
+        assert max(found.parts.values()) == found.time
         return found, cycles
 
     def check(self, name, arch, pipe, many, lanes, **given):
