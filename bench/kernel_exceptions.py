@@ -174,8 +174,14 @@ EXCEPTIONS = (
     Reason("issue", WORK, "a sum for a window, and where it belongs: 17 instructions; it is added to each of 5 pixels or not: 16", (
         "*: narrow_maxima_gradient<*",
     )),
+    Reason("issue", WORK, "two sums for a window, the second in each of the rows that it may be in; S² pixels to write", (
+        "*: strided_maxima_gradient<*",
+    )),
     Reason("cycles", WORK, "sums go to wherever the maximum is, two words apart: two or three of 32 lanes meet in a bank", (
-        "*: window_maxima_gradient<*", "*: narrow_maxima_gradient<*",
+        "*: window_maxima_gradient<*", "*: narrow_maxima_gradient<*", "*: strided_maxima_gradient<*",
+    )),
+    Reason("sectors", WORK, "rows of 16 numbers, in half precision, and those of tiles are no whole sectors", (
+        "*: strided_maxima_gradient<*",
     )),
     Reason("cycles", WORK, "where a row has few windows, lanes that follow each other are in other rows, and meet in a bank", (
         "*: window_maxima<float, *",

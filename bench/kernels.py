@@ -46,6 +46,10 @@ FORMER = (
         for way, now in (("", f"running_maxima<{dtype}, 3"), ("_gradient", f"max_pool_same_gradient<{dtype}, {vector}"))
     }
     | {
+        f"strided_maxima_gradient<{dtype}, 2>": f"max_pool_gradient<{dtype}, unsigned char>"
+        for dtype in ("float", "__nv_bfloat16")
+    }
+    | {
         f"avg_pool_same<{dtype}, {vector}, {adjoint}, true>": f"avg_pool{way}<{dtype}>"
         for adjoint, way in (("false", ""), ("true", "_gradient"))
         for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))

@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from . import pooling_2x2, pooling_3x3, pooling_maxima, pooling_means, pooling_running, pooling_same, pooling_small
+from . import (
+    pooling_2x2,
+    pooling_3x3,
+    pooling_maxima,
+    pooling_means,
+    pooling_running,
+    pooling_same,
+    pooling_small,
+    pooling_strided,
+)
 from .toolchain.launch import FLOATS, Kernel, empty, on_16_bytes
 from .toolchain.settings import settings
 from .windows import Even, reciprocal, steps
@@ -31,6 +40,7 @@ __all__ = [
 SPECIAL = pooling_2x2, pooling_3x3  # kernels for the windows that most networks have
 SPECIAL_BACKWARD = *SPECIAL, pooling_same
 ANY_SIZE = pooling_running, pooling_maxima, pooling_small  # and for more of them, the first that fits
+ANY_SIZE_BACKWARD = pooling_maxima, pooling_small, pooling_strided
 THREADS = 256
 PLANES = 4  # that a thread works on together
 FEW = 1024  # pixels of a window that a warp adds, rather than a block, or (of a whole plane) a few threads
@@ -82,7 +92,7 @@ def max_pool_gradient(g: Any, taps: Any, down: Any, across: Any) -> Any:
         if vector := special.width_of_access(grad_x, down, across):
             special.max_pool_gradient(g, taps, grad_x, vector)
             return grad_x
-    for any_size in ANY_SIZE:
+    for any_size in ANY_SIZE_BACKWARD:
         if any_size.fits_backward(grad_x, down, across):
             any_size.max_pool_gradient(g, taps, grad_x, down, across)
             return grad_x

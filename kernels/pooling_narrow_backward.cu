@@ -63,9 +63,9 @@ narrow_maxima_gradient(const T* __restrict__ g, const unsigned char* __restrict_
     const int size = (rows + 2 * slack) * LINE, first = blockIdx.x * together, here = min(together, tiles - first);
     float* const sums = reinterpret_cast<float*>(memory);
     const Parts<T> parts(sums, sums + size);
-    find_regions<V>(places, first, here, sums, size, rows, columns, down, across, kernel_h, K, top, left, by_down, by_across);
+    find_regions<V>(places, first, here, sums, size, rows, columns, down, across, kernel_h, K, 1, 1, top, left, by_down, by_across);
     sum_columns<LINE, T, V>(
-        g, taps, memory, parts, places, here, rows, columns, output_h, output_w, top, left, windows, -K, 65536 / K + 1, by_windows,
+        g, taps, memory, parts, places, here, rows, columns, output_h, output_w, 1, 1, top, left, windows, -K, 65536 / K + 1, by_windows,
         [&](int tile, const Region& mine, int w) {
             return tile * span + PAD + mine.w + w - mine.column + (slack + mine.h - top - mine.row) * LINE;
         });

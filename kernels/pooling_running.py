@@ -11,7 +11,7 @@ from .toolchain.launch import FLOATS, Kernel, on_16_bytes
 from .toolchain.settings import settings
 from .windows import reciprocal
 
-__all__ = ["fits", "fits_backward", "max_pool"]
+__all__ = ["fits", "max_pool"]
 
 THREADS = 64
 SIDES = 3, 5, 7, 9, 13  # of windows
@@ -35,11 +35,6 @@ def fits(image: Any, down: Any, across: Any) -> bool:
     if across.size % V or not 0 <= down.before < down.kernel or not 0 < down.output <= down.size + down.before:
         return False
     return 0 < image.size <= V << 30 and on_16_bytes(image)
-
-
-def fits_backward(image: Any, down: Any, across: Any) -> bool:
-    """There is no gradient here: `pooling_maxima` has it."""
-    return False
 
 
 def max_pool(x: Any, y: Any, taps: Any, down: Any, across: Any) -> None:

@@ -17,15 +17,16 @@ struct Region {
 // A block's regions, those of tiles `first` and on, and no sums yet. Windows are read V at a time, so that they begin at a multiple.
 template <int V>
 __device__ __forceinline__ void find_regions(Region* places, int first, int here, float* sums, int size, int rows, int columns, int down,
-                                             int across, int kernel_h, int kernel_w, int top, int left, unsigned long long by_down,
-                                             unsigned long long by_across) {
+                                             int across, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left,
+                                             unsigned long long by_down, unsigned long long by_across) {
 #pragma unroll 4
     for (int at = threadIdx.x * 4; at < size; at += SUMMING * 4) store(sums + at, Vec<float, 4>{});
 #pragma unroll 1
     for (int t = threadIdx.x; t < here; t += SUMMING) {
         const int line = quotient(first + t, by_across), plane = quotient(line, by_down);
         const int row = (line - plane * down) * rows, column = (first + t - line * across) * columns;
-        places[t] = {plane, row, column, max(row + top - kernel_h + 1, 0), max(column + left - kernel_w + 1, 0) / V * V};
+        const int h = max(row + top - kernel_h + stride_h, 0) / stride_h, w = max(column + left - kernel_w + stride_w, 0) / stride_w;
+        places[t] = {plane, row, column, h, min(w, (column + left) / stride_w) / V * V};  // none that begins behind the first column
     }
     __syncthreads();
 }
@@ -75,17 +76,23 @@ template <> struct Parts<float> {
     }
 };
 
+// How many windows of a row have a pixel of a region, from its first one on.
+__device__ __forceinline__ int across_of(const Region& mine, int columns, int stride_w, int left, int output_w) {
+    return min((mine.column + columns - 1 + left) / stride_w + 1, output_w) - mine.w;
+}
+
 // Down the columns of windows of a block's regions, V neighbours at a time: those that have their maximum in the same row of pixels follow
 // each other. `begin` tells the word of a window's column in the first of the rows that it has.
 template <int LINE, typename T, int V, typename Begin>
 __device__ __forceinline__ void sum_columns(const T* g, const unsigned char* taps, unsigned char* memory, const Parts<T>& parts,
-                                            const Region* places, int here, int rows, int columns, int output_h, int output_w, int top,
-                                            int left, int windows, int back, int by_kernel, unsigned by_windows, Begin begin) {
+                                            const Region* places, int here, int rows, int columns, int output_h, int output_w, int stride_h,
+                                            int stride_w, int top, int left, int windows, int back, int by_kernel, unsigned by_windows,
+                                            Begin begin) {
 #pragma unroll 1
     for (int item = threadIdx.x; item < here * windows / V; item += SUMMING) {
         const int tile = short_quotient(item, by_windows), w = item * V - tile * windows;
         const Region mine = places[tile];
-        if (mine.w + w >= min(mine.column + columns + left, output_w)) continue;
+        if (w >= across_of(mine, columns, stride_w, left, output_w)) continue;
         const long long from = static_cast<long long>(mine.plane) * (output_h * output_w) + (mine.h * output_w + mine.w + w);
         const T* numbers = g + from;
         const unsigned char* which = taps + from;
@@ -97,14 +104,14 @@ __device__ __forceinline__ void sum_columns(const T* g, const unsigned char* tap
 #pragma unroll
             for (int k = 0; k < V; ++k) {
                 const int i = tap.at[k] * by_kernel >> 16;
-                const int now = kept(i * (4 * LINE) + (to + 4 * k));
+                const int now = kept(i * (4 * LINE) + (to + 4 * k * stride_w));
                 sum[k] = (now == last[k] ? sum[k] : 0) + v[k];
                 last[k] = now;
                 parts.put(reinterpret_cast<float*>(memory + now), sum[k], i * back + tap.at[k]);
             }
-            to += 4 * LINE;
+            to += 4 * LINE * stride_h;
         };
-        int rest = min(mine.row + rows + top, output_h) - mine.h;
+        int rest = min((mine.row + rows - 1 + top) / stride_h + 1, output_h) - mine.h;
 #pragma unroll 1
         for (; rest >= 4; rest -= 4) {
             Vec<T, V> number[4];
@@ -122,5 +129,83 @@ __device__ __forceinline__ void sum_columns(const T* g, const unsigned char* tap
             which += output_w;
             add(number, tap);
         }
+    }
+}
+
+// A gradient, of which a block has tiles of images side by side. V neighbours are read and written at a time.
+template <int LINE, int V, typename T>
+__device__ __forceinline__ void gradient(const T* g, const unsigned char* taps, T* grad_x, int tiles, int together, int rows, int columns,
+                                         int span, int down, int across, int height, int width, int output_h, int output_w, int kernel_h,
+                                         int kernel_w, int stride_h, int stride_w, int top, int left, int windows, int slack, int back, int by_kernel,
+                                         unsigned long long by_down, unsigned long long by_across, unsigned by_windows, unsigned by_rows,
+                                         unsigned by_columns) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    __shared__ Region places[LINE];
+    const int size = ((rows + 2 * slack) * LINE + 3) / 4 * 4, first = blockIdx.x * together, here = min(together, tiles - first);
+    float* const sums = reinterpret_cast<float*>(memory);
+    const Parts<T> parts(sums, sums + size);
+    find_regions<V>(places, first, here, sums, size, rows, columns, down, across, kernel_h, kernel_w, stride_h, stride_w, top, left, by_down,
+                    by_across);
+    sum_columns<LINE, T, V>(
+        g, taps, memory, parts, places, here, rows, columns, output_h, output_w, stride_h, stride_w, top, left, windows, back, by_kernel,
+        by_windows,
+        [&](int tile, const Region& mine, int w) { return tile * span + w * stride_w + (slack + mine.h * stride_h - top - mine.row) * LINE; });
+    __syncthreads();
+    // Along a row of pixels, from its end: those windows' sums that have their maximum in the same column follow each other.
+#pragma unroll 1
+    for (int item = threadIdx.x; item < here * rows; item += SUMMING) {
+        const int tile = short_quotient(item, by_rows);
+        int rest = across_of(places[tile], columns, stride_w, left, output_w);
+        float* from = sums + (slack + item - tile * rows) * LINE + tile * span + (rest - 1) * stride_w;
+        float total = 0;
+        const float* last = nullptr;
+        const auto add = [&](float sum, float* to) {
+            if (sum == 0) return;
+            total = (to == last ? total : 0) + sum;
+            last = to;
+            *to = total;
+        };
+#pragma unroll 1
+        for (; rest >= 4; rest -= 4, from -= 4 * stride_w) {
+            float sum[4];
+            int step[4];
+#pragma unroll
+            for (int i = 0; i < 4; ++i) sum[i] = parts.take(from - i * stride_w, step[i]);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) from[-i * stride_w] = 0;
+#pragma unroll
+            for (int i = 0; i < 4; ++i) add(sum[i], from - i * stride_w + step[i]);
+        }
+#pragma unroll 1
+        for (; rest > 0; --rest, from -= stride_w) {
+            int step;
+            const float sum = parts.take(from, step);
+            *from = 0;
+            add(sum, from + step);
+        }
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (int item = threadIdx.x; item < here * columns / V; item += SUMMING) {
+        const int tile = short_quotient(item, by_columns), x = item * V - tile * columns;
+        const Region mine = places[tile];
+        if (mine.column + x >= width) continue;
+        T* to = grad_x + static_cast<long long>(mine.plane) * (height * width) + (mine.row * width + mine.column + x);
+        const float* from = sums + slack * LINE + tile * span + mine.column + x + left - mine.w * stride_w;
+        const auto write = [&](const float* sum) {
+            Vec<T, V> out;
+#pragma unroll
+            for (int k = 0; k < V; ++k) out.at[k] = from_float<T>(sum[k]);
+            store(to, out);
+            to += width;
+        };
+        int rest = min(rows, height - mine.row);
+#pragma unroll 1
+        for (; rest >= 4; rest -= 4, from += 4 * LINE) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i) write(from + i * LINE);
+        }
+#pragma unroll 1
+        for (; rest > 0; --rest, from += LINE) write(from);
     }
 }

@@ -160,6 +160,12 @@ def test_instructions():
         assert recorded(f"max_pool2d_7_by_9: window_maxima_gradient<{dtype}, 2>", size) <= most_backward
 
 
+def test_instructions_of_strided_maxima():
+    most = claim("pooling_strided_backward.cu", r"2 apart they are ([\d.]+) a byte in float, ([\d.]+) in bfloat16")
+    for dtype, at_most in zip(("float", "__nv_bfloat16"), most):
+        assert round(recorded(f"max_pool2d_7_2: strided_maxima_gradient<{dtype}, 2>", 1), 1) == at_most
+
+
 def test_instructions_of_means():
     found = json.loads(RECORD.read_text(encoding="utf-8"))
     most = [claim(source, r"at most (\d+) instructions a pixel .* side by side, (\d+) for") for source in MEANS]

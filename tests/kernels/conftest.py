@@ -43,6 +43,7 @@ def only_general(monkeypatch):
             monkeypatch.setattr(special, "width_of_access", lambda *_: 0)
         for module in pooling.ANY_SIZE:
             monkeypatch.setattr(module, "fits", lambda *_: False)
+        for module in pooling.ANY_SIZE_BACKWARD:
             monkeypatch.setattr(module, "fits_backward", lambda *_: False)
         for plan in ("plan", "plan_backward"):
             monkeypatch.setattr(pooling.pooling_means, plan, lambda *_: None)

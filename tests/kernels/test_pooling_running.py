@@ -106,7 +106,6 @@ REFUSED = {
 def test_what_does_not_fit(axes):
     x = np.zeros((1, 1, *(a.size for a in axes)), np.float32)
     assert not pooling_running.fits(x, *axes)
-    assert not pooling_running.fits_backward(x, *axes)
 
 
 def test_memory_that_does_not_fit():

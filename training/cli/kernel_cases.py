@@ -202,6 +202,7 @@ CASES: dict[str, Make] = {
     "max_pool2d_7_by_5": _through(lambda x: F.max_pool2d(x, (7, 5), 1, (3, 2)), (4, 8, 32, 32)),
     "max_pool2d_7_by_9": _through(lambda x: F.max_pool2d(x, (7, 9), 1, (3, 4)), (4, 8, 32, 32)),
     "max_pool2d_7_2": _through(lambda x: F.max_pool2d(x, 7, 2, 3), (4, 8, 32, 32)),
+    "max_pool2d_dilated": _through(lambda x: F.max_pool2d(x, 3, 1, 1, 2), (4, 8, 32, 32)),
     "max_pool2d_13": _through(lambda x: F.max_pool2d(x, 13, 1, 6), (4, 14, 20, 20)),
     "rand": lambda dtype: lambda: rand(1 << 15, device="emulator", dtype=dtype),
     "rms_norm": _through(lambda x, w: F.rms_norm(x, (4096,), w, eps=1e-6), (32, 4096), (4096,)),

@@ -97,8 +97,9 @@ def _(dtype: Any) -> None:
     implicit_gemm.weight_gradient(numbers(half, 8, 8, 8, 64), numbers(half, 8, 8, 8, 64), _where(8, 3), out)
 
 
-def _max_pool(dtype: Any, size: int, kernel: int, stride: int, padding: int) -> None:
-    axis = Axis(size, (size + 2 * padding - kernel) // stride + 1, kernel, stride, padding, 1)
+def _max_pool(dtype: Any, size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> None:
+    reach = dilation * (kernel - 1) + 1
+    axis = Axis(size, (size + 2 * padding - reach) // stride + 1, kernel, stride, padding, dilation)
     y, taps, _ = pooling.max_pool(numbers(dtype, 4, 8, size, size), axis, axis)
     # taps of equal pixels, the first of each window that is there, as the forward may not be run
     first = np.maximum(0, padding - stride * np.arange(axis.output))
@@ -114,7 +115,7 @@ def _avg_pool(dtype: Any, size: int, kernel: int, stride: int) -> None:
 
 @of("max_pool", "max_pool_gradient")
 def _(dtype: Any, taps: Any) -> None:
-    _max_pool(dtype, 32, *((7, 2, 3) if taps.itemsize == 1 else (17, 1, 8)))
+    _max_pool(dtype, 32, *((3, 1, 0, 2) if taps.itemsize == 1 else (17, 1, 8)))
 
 
 @of("window_maxima", "window_maxima_gradient")
@@ -125,6 +126,11 @@ def _(dtype: Any, vector: int) -> None:
 @of("running_maxima", "narrow_maxima_gradient")
 def _(dtype: Any, kernel: int) -> None:
     _max_pool(dtype, 32, kernel, 1, kernel // 2)
+
+
+@of("strided_maxima_gradient")
+def _(dtype: Any, vector: int) -> None:
+    _max_pool(dtype, 34 - vector, 7, 2, 3)  # 33 is odd
 
 
 def _small(kernel: int, stride: int, height: int) -> tuple[Axis, Axis]:
