@@ -20,18 +20,6 @@ constexpr int LINE = 292;  // words between the rows of a block's tiles: rows be
 constexpr int PAD = 4;     // words before the first pixel's
 constexpr int DOWN = 8;    // rows of pixels to a thread
 
-// The sum with another number where the bits have this one. So written, the compiler moves all bits that are asked for to predicates by
-// one instruction.
-template <int BIT> __device__ __forceinline__ void add_where(unsigned bits, float& sum, float v) {
-#ifdef WEFT_EMULATOR
-    if (bits >> BIT & 1) sum += v;
-#else
-    asm("{ .reg .pred is_set; .reg .b32 bit; and.b32 bit, %1, %3; setp.ne.u32 is_set, bit, 0; @is_set add.f32 %0, %0, %2; }"
-        : "+f"(sum)
-        : "r"(bits), "f"(v), "n"(1 << BIT));
-#endif
-}
-
 // What the sum of a column of windows, U columns from the first of four pixels, is to each of these: its step is one of `bits`.
 template <int K, int U, int J = 0> __device__ __forceinline__ void spread(float (&sums)[4], unsigned bits, float v) {
     if constexpr (J < K) {

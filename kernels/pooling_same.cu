@@ -36,27 +36,46 @@ __device__ __forceinline__ void read_row(float (&v)[V + 2], const T* from, bool 
 }
 
 // --- the gradient of maxima --------------------------------------------------------------------------------------------
-// One row of windows: those of the thread and one on either side, whose tap is NOBODY where it is not there.
+// One row of windows: those of the thread and one on either side. Of each, the bit of its tap is set, and none of these nine where it
+// is not there: one instruction moves seven to predicates, for which there were as many comparisons.
 template <int V> struct Row {
     float g[V + 2];
-    int tap[V + 2];
+    unsigned bits[V + 2];
 
     template <typename T>
     __device__ __forceinline__ void read(const T* from, const unsigned char* taps, int h, int height, int width, const Strip<V>& mine) {
-        const bool is_there = h >= 0 && h < height;
-        read_row<V>(g, from + static_cast<long long>(h) * width, is_there, mine, 0);
-        Vec<unsigned char, V> which;
+        const bool is_there = h >= 0 && h < height, is_first = mine.chunk == 0, is_last = mine.chunk + 1 == mine.chunks;
+        from += static_cast<long long>(h) * width;
         taps += static_cast<long long>(h) * width;
-        if (is_there) which = load<V>(taps);
+        Vec<T, V> own = {};
+        Vec<unsigned char, V> which;
+        memset(&which, NOBODY, sizeof(which));
+        if (is_there) own = load<V>(from), which = load<V>(taps);
+        to_floats(g + 1, own);
+        g[0] = __shfl_up_sync(FULL, g[V], 1);
+        g[V + 1] = __shfl_down_sync(FULL, g[1], 1);
+        unsigned before = __shfl_up_sync(FULL, which.at[V - 1], 1), behind = __shfl_down_sync(FULL, which.at[0], 1);
+        if (LANE == 0 && !is_first && is_there) g[0] = to_float(from[-1]), before = taps[-1];
+        if (LANE == 31 && !is_last && is_there) g[V + 1] = to_float(from[V]), behind = taps[V];
+        bits[0] = is_first ? 0 : 1u << (before & 31);
+        bits[V + 1] = is_last ? 0 : 1u << (behind & 31);
 #pragma unroll
-        for (int k = 0; k < V; ++k) tap[k + 1] = is_there ? which.at[k] : NOBODY;
-        widen<V>(tap, taps, mine, is_there, NOBODY);
-    }
-    // Add what the pixel that is the t-th of window k has won.
-    __device__ __forceinline__ void add(float& sum, int k, int t) const {
-        if (tap[k] == t) sum += g[k];
+        for (int k = 0; k < V; ++k) bits[k + 1] = 1u << (which.at[k] & 31);
     }
 };
+
+// What row r of a thread's windows gives to its pixels, from window K on and of that from tap TAP on.
+template <int V, int K = 0, int TAP = 0> __device__ __forceinline__ void give(const Row<V>& row, int r, float (&sums)[ROWS][V]) {
+    if constexpr (K < V + 2) {
+        constexpr int x = K - 2 + TAP % 3;
+        const int y = r - 2 + TAP / 3;
+        if constexpr (x >= 0 && x < V) {
+            if (y >= 0 && y < ROWS) add_where<TAP>(row.bits[K], sums[y][x], row.g[K]);
+        }
+        if constexpr (TAP < 8) give<V, K, TAP + 1>(row, r, sums);
+        else give<V, K + 1>(row, r, sums);
+    }
+}
 
 template <typename T, int V>
 __global__ void __launch_bounds__(THREADS, 2)
@@ -66,28 +85,18 @@ max_pool_same_gradient(const T* __restrict__ g, const unsigned char* __restrict_
     const long long at = mine.plane * height * width + mine.chunk * V;
     g += at;
     taps += at;
-    Row<V> above, middle, below;
-    above.read(g, taps, mine.first - 1, height, width, mine);
-    middle.read(g, taps, mine.first, height, width, mine);
+    float sums[ROWS][V] = {};  // each in the order of its windows
 #pragma unroll
-    for (int r = 0; r < ROWS; ++r) {
-        const int y = mine.first + r;
-        below.read(g, taps, y + 1, height, width, mine);
-        Vec<T, V> sums;
+    for (int r = 0; r < ROWS + 2; ++r) {
+        Row<V> row;
+        row.read(g, taps, mine.first - 1 + r, height, width, mine);
+        give(row, r, sums);
+        const int y = mine.first + r - 2;
+        if (r < 2 || !mine.there || y >= height) continue;
+        Vec<T, V> out;
 #pragma unroll
-        for (int k = 0; k < V; ++k) {  // each sum in the order of its windows
-            float sum = 0;
-#pragma unroll
-            for (int j = 0; j < 3; ++j) above.add(sum, k + j, 8 - j);
-#pragma unroll
-            for (int j = 0; j < 3; ++j) middle.add(sum, k + j, 5 - j);
-#pragma unroll
-            for (int j = 0; j < 3; ++j) below.add(sum, k + j, 2 - j);
-            sums.at[k] = from_float<T>(sum);
-        }
-        if (mine.there && y < height) store(grad_x + at + static_cast<long long>(y) * width, sums);
-        above = middle;
-        middle = below;
+        for (int k = 0; k < V; ++k) out.at[k] = from_float<T>(sums[r - 2][k]);
+        store(grad_x + at + static_cast<long long>(y) * width, out);
     }
 }
 

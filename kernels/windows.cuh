@@ -78,3 +78,15 @@ struct Best {
         tap = wins ? t : tap;
     }
 };
+
+// For gradients: the sum with another number where the bits have this one. So written, the compiler moves all bits that are asked for
+// to predicates by one instruction.
+template <int BIT> __device__ __forceinline__ void add_where(unsigned bits, float& sum, float v) {
+#ifdef WEFT_EMULATOR
+    if (bits >> BIT & 1) sum += v;
+#else
+    asm("{ .reg .pred is_set; .reg .b32 bit; and.b32 bit, %1, %3; setp.ne.u32 is_set, bit, 0; @is_set add.f32 %0, %0, %2; }"
+        : "+f"(sum)
+        : "r"(bits), "f"(v), "n"(1 << BIT));
+#endif
+}
