@@ -138,7 +138,8 @@ def max_pool(
     shape = (*x.shape[:2], *(a.output for a in axes))
     y, first = xp.full(shape, -math.inf, dtype=x.dtype), xp.broadcast_to(_first_taps(xp, axes), shape)
     for t, key in enumerate(keys):
-        better = (source[key] > y) | xp.isnan(source[key])
+        with np.errstate(invalid="ignore"):  # bfloat16's comparisons take a NaN for an error
+            better = (source[key] > y) | xp.isnan(source[key])
         y = xp.where(better, source[key], y)
         first = xp.where(better, xp.full_like(first, t), first)
 

@@ -51,7 +51,9 @@ MOST = 65536  # tokens of a sample: 1,024 take minutes already, and each sees al
 SIZES = ("layers", "width", "heads")  # of language models, where they are to be other than `weft train` makes them
 
 
-Costs = list[tuple[str, list[float]]]  # of launches or products, in order: the name, and the seconds of each limit, and of each pipe
+Costs = list[
+    tuple[str, list[float]]
+]  # of launches or products, in order: the name, and the seconds of each limit and pipe
 
 
 @dataclasses.dataclass(frozen=True)

@@ -255,3 +255,14 @@ def test_result_does_not_depend_on_threads():
         grads.append(x.grad.numpy().copy())
     weft.set_num_threads(before)
     np.testing.assert_array_equal(*grads)
+
+
+@pytest.mark.parametrize("return_indices", [False, True])
+def test_a_nan_of_bfloat16_wins_without_a_warning(return_indices):
+    """Its comparisons raise the flag of invalid operations, which NumPy tells of."""
+    x = np.random.default_rng(0).standard_normal((2, 3, 40, 40)).astype(np.float32)
+    x[:, :, ::7, ::3] = np.nan
+    half = weft.tensor(x).astype(weft.bfloat16)
+    y = F.max_pool2d(half, 2, return_indices=return_indices)  # warnings are errors here
+    y = np.asarray((y[0] if return_indices else y).astype(weft.float32))
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(x.reshape(2, 3, 20, 2, 20, 2).sum((3, 5))))
