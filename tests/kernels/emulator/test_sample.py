@@ -1,5 +1,6 @@
 """What some blocks tell of all, against sums by hand of grids whose blocks differ."""
 
+import itertools
 import math
 from collections import Counter
 from pathlib import Path
@@ -114,6 +115,14 @@ class TestRepeated:
         assert len(found.blocks) <= 18 + 3 * period
         assert sum(w * cost(n) for n, w in zip(found.blocks, found.weights)) == sum(map(cost, range(number)))
         assert found.error([cost(n) for n in found.blocks]) == 0
+
+    def test_two_of_each_kind_would_not_do(self):
+        """Of 74 triangles of 24 blocks those seen would look like 148 of 12, which are 14 % less."""
+        for number, period in itertools.product(range(48, 24 * 80, 24), (8, 12, 16, 24)):
+            blocks = Blocks(lambda n, period=period: 10.0 + n % period)
+            for found in itertools.islice(samples((number, 1, 1), blocks), 1):
+                total = sum(w * blocks.costs[n] for n, w in zip(found.blocks, found.weights) if found.period)
+                assert total in (0, sum(10.0 + n % period for n in range(number))), (number, period, found.period)
 
     def test_one_that_is_not_alike(self):
         """Then there are samples as of any grid, and none of what was seen is lost."""
