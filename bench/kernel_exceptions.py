@@ -69,7 +69,7 @@ EXCEPTIONS = (
         "gelu: activation_backward<__nv_bfloat16, *", "layer_norm: norm_forward<__nv_bfloat16, *",
         "layer_norm: norm_backward<__nv_bfloat16, *", "linear: activation_backward<__nv_bfloat16, *",
         "*: attention_delta<__nv_bfloat16>",
-        "*: swiglu<__nv_bfloat16, false>", "*: gru_original_*<*",
+        "*: swiglu<__nv_bfloat16, false>", "rms_norm: norm_backward<__nv_bfloat16, *",
     )),
     Reason("issue", WORK, "128 rows: the sum over the block costs more than they do", ("*: activation_backward<*, Identity>",)),
     Reason("issue", HIDDEN, "numbers of 16 bits change places one at a time, or by eights across lanes", (
@@ -78,15 +78,23 @@ EXCEPTIONS = (
     Reason("issue", WORK, "numbers of 16 bits change places one at a time", (
         "conv2d: channel_last<*", "*: few_channels_last<*", "conv2d_rgb_small: few_pixels_last<*",
     )),
-    Reason("issue", HIDDEN, "each of nine pixels is compared, and a NaN wins", (
-        "*: max_pool_3x3<*", "*: max_pool_3x3_gradient<*",
+    Reason("issue", WORK, "each of nine pixels is compared, and a NaN wins", (
+        "*: max_pool_3x3<__nv_bfloat16, *", "*: max_pool_3x3_gradient<__nv_bfloat16, *",
     )),
     Reason("issue", WORK, "a row of windows is no whole access; four positions share a tap's arithmetic, if there are so many", (
         "*: im2col<float>",
     )),
     Reason("issue", HIDDEN, "indices are compared in 64 bits", ("*: first_outside<*",)),
-    Reason("sectors", HIDDEN, "rows of windows, of 28 numbers here, are no whole sectors; parts of one meet in L2", (
+    Reason("sectors", WORK, "rows of windows, of 28 numbers here, are no whole sectors; parts of one meet in L2", (
         "*: max_pool_3x3<*", "*: max_pool_3x3_gradient<*",
+    )),
+    Reason("lanes", WORK, "comparisons, selections and moves of 16 bits, which half as many lanes do as are issued", (
+        "*: max_pool_3x3<__nv_bfloat16, *", "*: max_pool_3x3_gradient<__nv_bfloat16, *",
+        "*: max_pool_small<__nv_bfloat16, 3, *", "*: max_pool_small_gradient<__nv_bfloat16, 3, *",
+        "*: max_pool_same_gradient<__nv_bfloat16, *", "conv2d: channel_last<*",
+    )),
+    Reason("lanes", WORK, "each maximum is a comparison, in float with two selections: half as many lanes do these as are issued", (
+        "*: running_maxima<*", "*: window_maxima<*", "*: max_pool<*",
     )),
     Reason("sectors", HIDDEN, "rows that begin off a sector's edge, or skip pixels, touch sectors more", (
         "*: pixel_pairs<*",
