@@ -11,7 +11,7 @@
 // of 256 threads, each of `rows` × `columns` pixels and `span` words of a row, with room for `slack` rows of neighbours on either side.
 //
 // Cost: bytes, sizeof(T)·(1 + 1/S²) + 1/S² a pixel, and instructions, whatever the windows: 16 for a window's sum down its column, 14 in each
-// of the S rows of pixels that may have it, 4 or 5 to write a pixel. By 7 × 7 windows 2 apart they are 5.8 a byte in float, 8.6 in
+// of the S rows of pixels that may have it, 4 or 5 to write a pixel. By 7 × 7 windows 2 apart they are 5.8 a byte in float, 8.9 in
 // bfloat16, where 6.45 are hidden.
 #include "pooling_sums.cuh"
 

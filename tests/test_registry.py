@@ -63,7 +63,6 @@ TESTED_IN = {
     "kernels/toolchain/launch": "kernels/test_emulator.py",
     "kernels/emulator/build": "kernels/test_emulator.py",
     "kernels/emulator/cublas_numpy": "kernels/test_gemm.py",
-    "kernels/emulator/estimates": "kernels/emulator/test_executions.py",
     "kernels/emulator/requests": "kernels/emulator/test_executions.py",
     "kernels/strip": "kernels/test_pooling_2x2.py",
     "kernels/columns": "kernels/test_pooling_small.py",

@@ -137,14 +137,11 @@ class Flow:
 
     def passes(self, number: int, before: int) -> bool:
         """Whether control from block `before` to the end, of the innermost loop that both are in, passes another."""
-        common = next((h for h in self.around(before) if number in self.loops[h]), None)
+        shared = self.around(number)
+        common = next((h for h in self.around(before) if h in shared), None)
         ends = self.ends | (self.before[common] & self.loops[common] if common is not None else set())
-        found = ends - {number}  # what leads to the end by other ways
-        new = set(found)
-        while new and before not in found:
-            new = set().union(*(self.before[n] for n in new)) - found - {number}
-            found |= new
-        return before == number or before not in found
+        around = {n: ways - {number} for n, ways in self.before.items()}
+        return before == number or before not in closure(ends - {number}, around)
 
     def around(self, number: int) -> list[int]:
         """The heads of the loops that a block is in, the innermost first."""

@@ -5,8 +5,7 @@ A line may have many copies in the machine code, not all of which are its own:
     - Code for what is left over has narrower accesses: a line's copies are as wide as what was asked for, or what it was merged or
       split into.
     - The compiler gives some accesses the line of another: what a line asked for that has none is the nearest line's, before all of
-      those that asked for nothing themselves; and what is as wide as another line asked for, beside accesses as wide as its own
-      did, is that other's.
+      those that asked for nothing themselves.
     - Of copies in loops that several calls inline, each call has its share, by its own lines; where these do not tell, and one
       loop may do what another leaves, they are taken for that.
 
@@ -27,20 +26,7 @@ from ..toolchain.sources import Place
 from .control_flow import Blocks, Flow, calls, reached
 from .counters import Counts, Launch
 
-__all__ = [
-    "WORK",
-    "Copy",
-    "Part",
-    "accesses",
-    "asked_of",
-    "by_calls",
-    "free_loops",
-    "is_sure",
-    "key_of",
-    "kinds_of",
-    "width_of",
-    "worked_of",
-]
+__all__ = ["WORK", "Copy", "Part", "accesses", "asked_of", "free_loops", "key_of", "width_of", "worked_of"]
 
 _ASKED = {  # which counters a machine instruction is counted by
     "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"),
@@ -67,17 +53,16 @@ class Part(NamedTuple):
 
     requests: float
     copies: list[Copy]
-    kind: tuple[str, str] | None = None  # the counters' memory and way; None: arithmetic
 
 
-def asked_of(blocks: Blocks, launch: Launch) -> list[Part]:
-    """What was asked for, and the copies of the instructions that ask for it."""
+def asked_of(blocks: Blocks, launch: Launch, around: dict[int, list[int]]) -> list[Part]:
+    """What was asked for, and the copies of the instructions that ask for it; `around`: the loops that each block is in."""
     copies: dict[Any, list[tuple[int, Instruction]]] = defaultdict(list)
     for number, block in blocks.items():
         for instruction in block:
-            for kind in kinds_of(instruction):
-                copies[instruction.place, kind, width_of(instruction)].append((number, instruction))
-    _put_right(copies, launch)
+            place, kind = key_of(instruction)
+            for each in (kind, _STORED) if instruction.opcode.startswith("LDGSTS") else (kind,):
+                copies[place, each, width_of(instruction)].append((number, instruction))
     counted = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
     sure = {n for n, block in blocks.items() if any(key_of(i) in counted and not i.is_conditional for i in block)}
     needed = {  # for what another line asked for: warps come there, and their own line did not
@@ -118,23 +103,8 @@ def asked_of(blocks: Blocks, launch: Launch) -> list[Part]:
         wide = max(c.requested / max(1, c.threads) for c in counts)
         them = [Copy(n, i, key[2] / wide if key[2] and wide else 1.0) for key in keys for n, i in copies[key]]
         if them:
-            parts.append(Part(sum(c.requests for c in counts), them, keys[0][1]))
+            parts += _by_calls(Part(sum(c.requests for c in counts), them), launch, around)
     return parts
-
-
-def _put_right(copies: dict[Any, list[tuple[int, Instruction]]], launch: Launch) -> None:
-    """Give accesses of a width that their line did not ask for to the nearest line that did, where a block has both lines' own."""
-    wide = {((c.file, c.line), (c.space, c.how)): c.requested / max(1, c.threads) for c in launch.counts}
-    blocks = {key: {n for n, _ in them} for key, them in copies.items() if wide.get(key[:2]) == key[2]}
-    for key in [key for key in copies if key[2] and wide.get(key[:2], key[2]) != key[2]]:
-        place, kind, width = key
-        others = {k: them for k, them in blocks.items() if k[1:] == (kind, width) and k[0][0] == place[0]}
-        own = blocks.get((place, kind, wide[place, kind]), set())
-        for number, instruction in [(n, i) for n, i in copies[key] if n in own]:
-            near = [k for k, them in others.items() if number in them]
-            if near:
-                copies[key].remove((number, instruction))
-                copies[min(near, key=lambda k: abs(k[0][1] - place[1]))].append((number, instruction))
 
 
 def worked_of(
@@ -159,7 +129,7 @@ def worked_of(
     found: dict[tuple[Place, int], list[Part]] = defaultdict(list)
     for place in {place for them in in_loops.values() for place, _ in them}:
         for them in copies[place].values():
-            for part in by_calls(Part(float(launch.trips[place]), them), launch, around):
+            for part in _by_calls(Part(float(launch.trips[place]), them), launch, around):
                 numbers = Counter(copy.block for copy in part.copies)
                 loop, *others = {around[n][0] if around[n] else n for n in numbers}
                 turn = math.gcd(*numbers.values())
@@ -171,7 +141,7 @@ def worked_of(
     return found
 
 
-def by_calls(part: Part, launch: Launch, around: dict[int, list[int]]) -> list[Part]:
+def _by_calls(part: Part, launch: Launch, around: dict[int, list[int]]) -> list[Part]:
     """Those in loops of several calls that inline them, each with its share.
 
     As warps come to the first line that tells one call from another.
@@ -190,7 +160,7 @@ def by_calls(part: Part, launch: Launch, around: dict[int, list[int]]) -> list[P
         if not all(trips) and _is_rest(groups, around):
             return [part]
         shares = trips if all(trips) else shares
-    return [Part(part.requests * share / sum(shares), them, part.kind) for share, (_, them) in zip(shares, groups)]
+    return [Part(part.requests * share / sum(shares), them) for share, (_, them) in zip(shares, groups)]
 
 
 def _is_rest(groups: Sequence[tuple[Any, list[Copy]]], around: dict[int, list[int]]) -> bool:
@@ -202,17 +172,6 @@ def _is_rest(groups: Sequence[tuple[Any, list[Copy]]], around: dict[int, list[in
 
 def key_of(instruction: Instruction) -> tuple[Any, Any]:
     return instruction.place, _ASKED.get(instruction.opcode.partition(".")[0])
-
-
-def is_sure(instruction: Instruction, kind: Any) -> bool:
-    """Whether all warps that come to an instruction ask for something; not where it may copy zeros, which are read nowhere."""
-    return not instruction.is_conditional and (kind == _STORED or not instruction.opcode.startswith("LDGSTS"))
-
-
-def kinds_of(instruction: Instruction) -> list[tuple[str, str]]:
-    """The counters that an instruction is counted by, of which a copy to shared memory has two."""
-    kind = key_of(instruction)[1]
-    return [kind, _STORED] if instruction.opcode.startswith("LDGSTS") else [kind] * (kind is not None)
 
 
 def width_of(instruction: Instruction) -> int:

@@ -9,7 +9,6 @@ No GPU is needed; the disassembler is a wheel of its own, nvidia-cuda-nvdisasm.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 import shutil
 import subprocess
@@ -57,13 +56,13 @@ class Instruction:
         """Whether it is in a function that no source has: the compiler's slow paths, of divisions and square roots above all."""
         return self.function.startswith("$__internal_")
 
-    @functools.cached_property
+    @property
     def kind(self) -> str:
         """What it is for: "tensor", "global", "float" …, one of the keys of `_KINDS`, or "other"."""
         name = self.opcode.partition(".")[0]
         return next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(name)), "other")
 
-    @functools.cached_property
+    @property
     def place(self) -> Place:
         """The innermost line that is the kernel's own."""
         return own_line(self.lines)

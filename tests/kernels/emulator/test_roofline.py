@@ -115,25 +115,10 @@ class TestRoofline:
             copy.instances[()], (1, 1, 1), (320, 1, 1), 0, tuple(counts), {}, frozenset(), 0, 0, 0, 0
         )
         blocks = callers_first(code)
-        parts = asked_of(blocks, launch)
+        parts = asked_of(blocks, launch, {0: []})
         assert {part.requests: {c.instruction.place[1] for c in part.copies} for part in parts} == (
             {60.0: {1}} if conditional else {10.0: {1}, 50.0: {3}}
         )
-
-    def test_stores_of_another_width_than_their_line_asked_for(self):
-        """Line 1 stores 16 bytes and line 2, in the same turns, 4: of four of each the compiler gives three of 4 bytes line 1."""
-        stores = [("STS.128", 1)] * 4 + [("STS", 2)] + [("STS", 1)] * 3
-        code = [Instruction(opcode, (("a.cu", line),), 0) for opcode, line in stores]
-        code.append(Instruction("EXIT", (), 0))
-        counts = [
-            counters.Counts("a.cu", line, "shared", "write", width, 40, 1280, 1280 * width)
-            for line, width in ((1, 16), (2, 4))
-        ]
-        launch = counters.Launch(
-            copy.instances[()], (1, 1, 1), (320, 1, 1), 0, tuple(counts), {}, frozenset(), 0, 0, 0, 0
-        )
-        parts = asked_of(callers_first(code), launch)
-        assert [[c.instruction.opcode for c in part.copies] for part in parts] == [["STS.128"] * 4, ["STS"] * 4]
 
     @pytest.mark.parametrize("machine", MACHINES.values(), ids=list(MACHINES))
     def test_every_machine(self, machine):
