@@ -8,6 +8,7 @@ from weft.bench import convolution_forecast
 from weft.bench.convolution_forecast import WAYS, forecast
 from weft.bench.kernels import RESULTS
 from weft.kernels.emulator.roofline import LIMITS
+from weft.kernels.toolchain.machine_code import MACHINES
 
 SAME = (
     r"bound by its tensor cores: (\d+) TFLOP/s .* busy for (0\.\d+) of that time with 64 channels and features, "
@@ -47,6 +48,16 @@ def test_status(way, channels):
     by_bytes = {("strided-weight", 64), *(("pointwise-weight", few) for few in (64, 128, 256))}
     assert limit == ("DRAM" if (way, channels) in by_bytes else "tensor")
     assert found["tensor"] == 1
+
+
+@pytest.mark.usefixtures("disassembler")
+def test_tensor_cores_do_the_work(monkeypatch):
+    """No less and no more, of one tile of 16 × 16 pixels, which its products fill."""
+    monkeypatch.setitem(convolution_forecast.SIZES, 64, (16, 1))
+    found = forecast("forward", 64)
+    peak = MACHINES["H200"].tensor * MACHINES["H200"].multiprocessors * MACHINES["H200"].clock
+    limits = {name: found[name] for name in LIMITS}
+    assert found["TFLOP/s"] * 1e12 * max(limits.values()) == pytest.approx(peak, rel=1e-3)
 
 
 def test_what_is_told():
