@@ -7,8 +7,9 @@ A warp of 32 keeps its pipe for 32 / lanes cycles; kinds that share a pipe wait 
 From NVIDIA's guides are the lanes, "Throughput of Native Arithmetic Instructions" (CUDA C++ Programming Guide 12.6, table 4,
 and Best Practices Guide, 12.1.1): of 8.0, 9.0 and 10.0 in this order. There are float and double arithmetic, minima of floats
 (128 on 10.0), packed arithmetic in half precision (256 results, 128 in bfloat16 on 8.0, of which a lane has two), 32-bit
-integers (added, compared, shifted, logic, products: 64), special functions, counts of bits and conversions (16; half to
-float 64), shuffles (32), reductions (16) and votes (64) of warps, and barriers (16, of 8.x).
+integers (added, compared, shifted, logic, products: 64; Hopper's minima of 16 bits 128 results, of which a lane has two), special
+functions, counts of bits and conversions (16; half to float 64), shuffles (32), reductions (16) and votes (64) of warps, and
+barriers (16, of 8.x).
 
 From NVIDIA's Nsight Compute (Profiling Guide, "Pipelines") are pipes: ALU, "most bit manipulation and logic", integers "excluding
 IMAD and IMUL", and on 8.x the fast conversion to half precision; FMA, arithmetic of floats and IMAD, from 8.6 on of two halves of
@@ -60,7 +61,7 @@ KINDS = (  # the first that fits the whole opcode
     _one("minimum of floats", r"FMNMX", "ALU", 64, 64, 128),
     _one("rounding of two", r"F2FP", "ALU", 32),
     _one("integer", r"IADD3?|VIADD|IABS|LEA|LOP3?|SHF|SHL|SHR|BMSK|SGXT|PRMT|VABSDIFF4?|PLOP3", "ALU", 64),
-    _one("comparison", r"ISETP|[IV]I?MNMX3?|VIADDMNMX|FMNMX3|FSETP?|H(MNMX|SETP?)2|F?SEL", "ALU", 64),
+    _one("comparison", r"ISETP|[IV]I?MNMX3?|VIADDMNMX|VHMNMX|FMNMX3|FSETP?|H(MNMX|SETP?)2|F?SEL", "ALU", 64),
     _one("move", r"MOV|P2R|R2P|I2FP|F2IP|I2IP", "ALU", 64),
     _one("special function", r"MUFU|POPC|FLO|BREV", "XU", 16),
     _one("conversion", r"[FI]2[FI]|FRND", "XU", 16),
@@ -71,8 +72,8 @@ KINDS = (  # the first that fits the whole opcode
     _one("barrier", r"BAR", "ADU", 16),
 )
 ISSUED = re.compile(  # what no guide tells the lanes of
-    r"U\w+|R2UR|[HIDQO]G?MMA|BRA|BRX|EXIT|BSSY|BSYNC|CALL|RET|WARPSYNC|WARPGROUP|WARPGROUPSET|NOP|BREAK|BMOV|YIELD|NANOSLEEP"
-    r"|\w*DEPBAR|ERRBAR|MEMBAR|CCTL|FENCE|\w+COLLECTIVE|MATCH|ELECT|ENDCOLLECTIVE|CS2R|S2UR|LDCU?|FCHK|FSWZADD|ACQBULK|PREEXIT|LEPC"
+    r"U\w+|R2UR|[HIDQO]G?MMA|BRA|BRX|EXIT|BSSY|BSYNC|CALL|RET|WARPSYNC|WARPGROUP|WARPGROUPSET|NOP|BREAK|BMOV|B2R|YIELD|NANOSLEEP"
+    r"|\w*DEPBAR|(CGA)?ERRBAR|MEMBAR|CCTL|FENCE|\w+COLLECTIVE|MATCH|ELECT|ENDCOLLECTIVE|CS2R|S2UR|LDCU?|FCHK|FSWZADD|ACQBULK|PREEXIT|LEPC"
 )
 
 

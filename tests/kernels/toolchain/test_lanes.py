@@ -81,7 +81,8 @@ class TestKernels:
         ("SHF.R.U32.HI", "integer"), ("PRMT", "integer"), ("VIADD", "integer"), ("PLOP3.LUT", "integer"),
         ("ISETP.GE.AND", "comparison"), ("FSETP.GTU.FTZ.AND", "comparison"), ("FSEL", "comparison"), ("SEL", "comparison"),
         ("VIMNMX.U32", "comparison"), ("IMNMX", "comparison"), ("VIMNMX3", "comparison"), ("VIADDMNMX", "comparison"),
-        ("FMNMX3", "comparison"), ("HMNMX2.BF16_V2", "comparison"), ("HSETP2.GT.AND", "comparison"), ("MOV", "move"),
+        ("FMNMX3", "comparison"), ("HMNMX2.BF16_V2", "comparison"), ("HSETP2.GT.AND", "comparison"),
+        ("VHMNMX.BF16_V2.NAN", "comparison"), ("MOV", "move"),
         ("I2FP.F32.S32", "move"), ("MUFU.EX2", "special function"), ("POPC", "special function"), ("F2I.TRUNC.NTZ", "conversion"),
         ("I2F.S16", "conversion"), ("F2F.BF16.F32", "conversion"), ("FRND.FLOOR", "conversion"), ("LDG.E.128", "load or store"),
         ("LDS.64", "load or store"), ("LDSM.16.M88.4", "load or store"), ("STL", "load or store"), ("RED.E.ADD", "load or store"),
@@ -93,7 +94,9 @@ def test_kind(opcode, kind):
     assert kind_of(opcode).name == kind
 
 
-@pytest.mark.parametrize("opcode", ["UIADD3.X", "HMMA.16816.F32.BF16", "HGMMA.64x128x16.F32", "BRA", "LDC.64"])
+@pytest.mark.parametrize(
+    "opcode", ["UIADD3.X", "HMMA.16816.F32.BF16", "HGMMA.64x128x16.F32", "BRA", "LDC.64", "B2R.RESULT", "CGAERRBAR"]
+)
 def test_only_issued(opcode):
     assert kind_of(opcode) is None
     assert unknown([opcode]) == []
